@@ -1,0 +1,84 @@
+package change
+
+// Target is a set of CRM records that are addressed alike: an object type and
+// the property that tells its records apart. Mappings that write the same
+// object by the same property share one Target.
+type Target struct {
+	// Index numbers the targets of a mapping from 0.
+	Index int
+	// Object is the HubSpot object type, "companies".
+	Object string
+	// Match is the property with unique values, or RecordID.
+	Match string
+	// Properties names the properties by slot, in ascending order of name.
+	Properties []string
+}
+
+// RecordID is the match property that stands for HubSpot's own record id.
+const RecordID = "hs_object_id"
+
+// ByRecordID reports whether records are addressed by HubSpot's own id.
+func (t *Target) ByRecordID() bool { return t.Match == RecordID }
+
+// Missing says what becomes of a row whose record the CRM does not have.
+type Missing uint8
+
+// The policies for on_missing.
+const (
+	Park Missing = iota
+	Create
+	Skip
+)
+
+// Source is one mapping of one table onto a Target.
+type Source struct {
+	// Index numbers the sources of a mapping from 0.
+	Index int
+	// Table is the mapped table's qualified name, as Relation.String writes it.
+	Table string
+	// Target is where its rows go.
+	Target *Target
+	// Slots are the slots of Target.Properties that this mapping writes.
+	Slots []int
+	// OnMissing is the policy for records that the CRM does not have.
+	OnMissing Missing
+}
+
+// Patch is what one row change asks of one CRM record.
+type Patch struct {
+	Source *Source
+	// Key is the value of the match property: which record. Empty only with a
+	// Rejection.
+	Key []byte
+	// OldKey is the match value before the change, where the change carries it
+	// and it differs from Key: the record is renamed. Empty otherwise.
+	OldKey []byte
+	// Row is the row's primary key as text: the value itself, or for a key of
+	// several columns a JSON array of strings.
+	Row []byte
+	// Whole is set where Props carries every property that the mapping writes
+	// and that the row can give: an insert or a snapshot row.
+	Whole bool
+	// Props are the properties that the change carries.
+	Props Props
+	// Rejection is set where no record can be addressed at all. The letter is
+	// then filed under the table and the row.
+	Rejection *Rejection
+}
+
+// Rejection says why a value or a row cannot go to the CRM. The reason may hold
+// row values: it belongs into the ledger and never into a log at info.
+type Rejection struct {
+	// Category is a short constant in snake case, the label of a metric.
+	Category string
+	// Reason is for people.
+	Reason string
+}
+
+// The categories of rejection that the mapping gives. The sink adds its own.
+const (
+	InvalidValue  = "invalid_value"  // the value cannot be written as the property's type
+	InvalidOption = "invalid_option" // not among the property's options or the value map
+	TooLong       = "too_long"       // longer than the property takes
+	InvalidKey    = "invalid_key"    // the match column's value cannot address a record
+)
