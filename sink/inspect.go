@@ -1,0 +1,86 @@
+package sink
+
+import "time"
+
+// Full reports whether the queue has reached its limit. It may be gone over by
+// one row's patches.
+func (q *Queue) Full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes >= q.limit
+}
+
+// Room tells that entries were removed.
+func (q *Queue) Room() <-chan struct{} { return q.room }
+
+// Empty reports whether nothing waits, is in flight or is being settled.
+func (q *Queue) Empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head == nil
+}
+
+// Waiting returns the versions that are not taken, oldest first. It is for redo,
+// when nothing is taken and the caller alone adds and removes.
+func (q *Queue) Waiting() []*Entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	entries := make([]*Entry, 0, q.count)
+	for e := q.head; e != nil; e = e.next {
+		if e.state == waiting {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+// Forget takes waiting versions out whose changes the ledger shows as
+// accounted for.
+func (q *Queue) Forget(entries []*Entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range entries {
+		e.state = gone
+	}
+	for _, e := range entries {
+		q.remove(e)
+	}
+	for i := range q.lanes {
+		q.lanes[i].sweep()
+	}
+	notify(q.room)
+}
+
+// sweep takes what is gone out of the ready list.
+func (l *lane) sweep() {
+	e := l.ready
+	l.ready, l.readyTail, l.readyLen = nil, nil, 0
+	for e != nil {
+		next := e.ready
+		e.ready = nil
+		if e.state != gone {
+			l.pushReady(e)
+		}
+		e = next
+	}
+}
+
+// Stats are the queue's figures.
+type Stats struct {
+	Records int
+	Bytes   int
+	// Oldest is the commit time of the oldest change that is not settled, zero
+	// where there is none.
+	Oldest time.Time
+}
+
+// Stats reads the figures.
+func (q *Queue) Stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := Stats{Records: q.count, Bytes: q.bytes}
+	if q.head != nil {
+		s.Oldest = q.head.Since
+	}
+	return s
+}

@@ -1,0 +1,261 @@
+package sink
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Queue holds the records that have changed and are not settled. See the
+// package comment for what it guarantees.
+type Queue struct {
+	limit int // bytes
+	batch int // records in a call
+	now   func() time.Time
+
+	wake        chan struct{} // something may be ready to be taken
+	room        chan struct{} // something was removed
+	boundWanted chan struct{} // the oldest ready version lies beyond the bound
+
+	mu         sync.Mutex
+	head, tail *Entry
+	count      int
+	bytes      int
+	lanes      []lane
+
+	lastEnd change.LSN // end of the last transaction read whole
+	horizon change.LSN // as lastEnd, or a keepalive's position outside a transaction
+	reading change.LSN // commit position of the newest change seen
+	ceiling change.LSN // safe never passes it, unless zero
+	inTx    bool
+
+	open     bool
+	draining bool
+	bound    change.LSN // exclusive, on disk
+}
+
+// lane is the queue of one target.
+type lane struct {
+	last      map[string]*Entry // per key, the last entry that holds it
+	ready     *Entry            // ready to be taken, oldest first
+	readyTail *Entry
+	readyLen  int
+	heldUntil time.Time
+}
+
+// NewQueue makes a queue for that many targets that reports itself full from
+// limit bytes on and hands out at most batch records at once.
+func NewQueue(targets, limit, batch int, now func() time.Time) *Queue {
+	q := &Queue{
+		limit:       limit,
+		batch:       batch,
+		now:         now,
+		wake:        make(chan struct{}, 1),
+		room:        make(chan struct{}, 1),
+		boundWanted: make(chan struct{}, 1),
+		lanes:       make([]lane, targets),
+	}
+	for i := range q.lanes {
+		q.lanes[i].last = map[string]*Entry{}
+	}
+	return q
+}
+
+// Add is a change on its way into the queue.
+type Add struct {
+	Patch  *change.Patch
+	Pos    change.Position
+	Commit time.Time
+	Doubt  Doubt
+	// Chunk is set for a row of a backfill.
+	Chunk *Chunk
+	// MergeOnly leaves the change out unless it merges into a waiting entry.
+	MergeOnly bool
+}
+
+// Add merges the change into the waiting version of its record, or opens a new
+// version at the tail. It copies what it keeps. It reports whether the change is
+// now in the queue, which fails only with MergeOnly, and whether it merged.
+func (q *Queue) Add(a Add) (added, merged bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := a.Patch
+	lane := &q.lanes[p.Source.Target.Index]
+	q.reading = max(q.reading, a.Pos.LSN)
+
+	if p.Rejection == nil && len(p.OldKey) == 0 {
+		if e := lane.last[string(p.Key)]; e != nil && e.state == waiting && e.Key == string(p.Key) && e.Rejection == nil {
+			q.merge(e, &a)
+			return true, true
+		}
+	}
+	if a.MergeOnly {
+		return false, false
+	}
+	q.append(lane, &a)
+	return true, false
+}
+
+func (q *Queue) merge(e *Entry, a *Add) {
+	p := a.Patch
+	e.Props = change.Merge(make(change.Props, 0, len(e.Props)+len(p.Props)), e.Props, p.Props)
+	e.Source = p.Source
+	if e.Row != string(p.Row) {
+		e.Row = string(p.Row)
+	}
+	e.Whole = e.Whole || p.Whole
+	if e.Newest.Before(a.Pos) {
+		e.Newest = a.Pos
+	}
+	e.Doubt |= a.Doubt
+	if a.Chunk != nil {
+		e.Chunks = append(e.Chunks, a.Chunk)
+		a.Chunk.Open++
+	}
+	q.bytes -= e.size
+	e.size = e.measure()
+	q.bytes += e.size
+}
+
+func (q *Queue) append(lane *lane, a *Add) {
+	p := a.Patch
+	e := &Entry{
+		Source:    p.Source,
+		Key:       string(p.Key),
+		OldKey:    string(p.OldKey),
+		Row:       string(p.Row),
+		Props:     append(change.Props(nil), p.Props...),
+		Rejection: p.Rejection,
+		Whole:     p.Whole,
+		First:     a.Pos,
+		Newest:    a.Pos,
+		Since:     a.Commit,
+		Doubt:     a.Doubt,
+		queued:    q.now(),
+		safe:      q.lastEnd,
+		prev:      q.tail,
+	}
+	if e.Rejection != nil {
+		e.Key = unaddressed(p.Source.Table, e.Row)
+	}
+	if a.Chunk != nil {
+		e.Chunks = []*Chunk{a.Chunk}
+		a.Chunk.Open++
+	}
+	if q.tail == nil {
+		q.head = e
+	} else {
+		q.tail.next = e
+	}
+	q.tail = e
+	q.count++
+	e.size = e.measure()
+	q.bytes += e.size
+
+	lane.hold(e, e.Key)
+	if e.OldKey != "" && e.OldKey != e.Key {
+		lane.hold(e, e.OldKey)
+	}
+	if e.blocked == 0 {
+		lane.pushReady(e)
+		if lane.readyLen == 1 || lane.readyLen == q.batch {
+			notify(q.wake)
+		}
+	}
+}
+
+// unaddressed is the key of a row that addresses no record. Postgres text holds
+// no zero byte, so it is no match value.
+func unaddressed(table, row string) string { return "\x00" + table + "\x00" + row }
+
+// hold makes e the last holder of the key, behind the one before.
+func (l *lane) hold(e *Entry, key string) {
+	if before := l.last[key]; before != nil {
+		before.followers = append(before.followers, e)
+		e.blocked++
+	}
+	l.last[key] = e
+}
+
+func (l *lane) pushReady(e *Entry) {
+	if l.readyTail == nil {
+		l.ready = e
+	} else {
+		l.readyTail.ready = e
+	}
+	l.readyTail = e
+	l.readyLen++
+}
+
+// pushReadyFront puts e first: what was blocked or came back is older than
+// nearly all that is ready.
+func (l *lane) pushReadyFront(e *Entry) {
+	e.ready = l.ready
+	l.ready = e
+	if l.readyTail == nil {
+		l.readyTail = e
+	}
+	l.readyLen++
+}
+
+func (l *lane) popReady() *Entry {
+	e := l.ready
+	l.ready = e.ready
+	if l.ready == nil {
+		l.readyTail = nil
+	}
+	e.ready = nil
+	l.readyLen--
+	return e
+}
+
+// Remove takes entries out whose settle has been confirmed, or that needed none
+// because the CRM holds them already.
+func (q *Queue) Remove(entries []*Entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range entries {
+		q.remove(e)
+	}
+	notify(q.room)
+	notify(q.wake)
+}
+
+func (q *Queue) remove(e *Entry) {
+	if e.prev == nil {
+		q.head = e.next
+	} else {
+		e.prev.next = e.next
+	}
+	if e.next == nil {
+		q.tail = e.prev
+	} else {
+		e.next.prev = e.prev
+	}
+	e.prev, e.next = nil, nil
+	e.state = gone
+	q.count--
+	q.bytes -= e.size
+
+	lane := &q.lanes[e.Source.Target.Index]
+	for _, key := range [...]string{e.Key, e.OldKey} {
+		if lane.last[key] == e {
+			delete(lane.last, key)
+		}
+	}
+	for _, f := range e.followers {
+		if f.blocked--; f.blocked == 0 && f.state != gone {
+			lane.pushReadyFront(f)
+		}
+	}
+	e.followers = nil
+}
+
+// notify sends without waiting; one notice is as good as many.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,120 @@
+package sink
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Open lets versions be taken: redo has passed what may ever have been sent.
+func (q *Queue) Open() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.open = true
+	notify(q.wake)
+}
+
+// SetBound raises the send-ahead bound to what is now on disk.
+func (q *Queue) SetBound(bound change.LSN) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bound = max(q.bound, bound)
+	notify(q.wake)
+}
+
+// BoundWanted tells that the oldest ready version lies at or beyond the bound:
+// it must be raised now, since no settle may ever come.
+func (q *Queue) BoundWanted() <-chan struct{} { return q.boundWanted }
+
+// Drain takes what is ready without gathering any longer.
+func (q *Queue) Drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.draining = true
+	notify(q.wake)
+}
+
+// Take waits for the oldest ready versions of one target, at most a batch of
+// them, and hands them out. gather tells how long a change is held to gather
+// company; it is asked anew each time. Call it from one goroutine at a time.
+func (q *Queue) Take(ctx context.Context, gather func() time.Duration) ([]*Entry, error) {
+	for {
+		batch, wait := q.take(gather())
+		if len(batch) > 0 {
+			return batch, nil
+		}
+		var timer <-chan time.Time
+		if wait > 0 {
+			timer = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-q.wake:
+		case <-timer:
+		}
+	}
+}
+
+// take returns a batch, or how long to wait for one; zero is until woken.
+func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.open {
+		return nil, 0
+	}
+	now := q.now()
+	var (
+		oldest *lane
+		wait   time.Duration
+	)
+	for i := range q.lanes {
+		l := &q.lanes[i]
+		if l.ready == nil {
+			continue
+		}
+		left := l.heldUntil.Sub(now)
+		if left <= 0 && l.readyLen < q.batch && !q.draining {
+			left = gather - now.Sub(l.ready.queued)
+		}
+		if left > 0 {
+			if wait == 0 || left < wait {
+				wait = left
+			}
+			continue
+		}
+		if oldest == nil || l.ready.First.Before(oldest.ready.First) {
+			oldest = l
+		}
+	}
+	if oldest == nil {
+		return nil, wait
+	}
+	var batch []*Entry
+	for len(batch) < q.batch && oldest.ready != nil {
+		if oldest.ready.Newest.LSN >= q.bound {
+			notify(q.boundWanted)
+			break
+		}
+		e := oldest.popReady()
+		e.state = taken
+		batch = append(batch, e)
+	}
+	return batch, wait
+}
+
+// Return gives versions back that could not be delivered, and holds their
+// target for a while.
+func (q *Queue) Return(entries []*Entry, hold time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := len(entries) - 1; i >= 0; i-- {
+		e := entries[i]
+		lane := &q.lanes[e.Source.Target.Index]
+		e.state = waiting
+		lane.pushReadyFront(e)
+		lane.heldUntil = q.now().Add(hold)
+	}
+	notify(q.wake)
+}
