@@ -32,7 +32,7 @@ func Reference() string {
 		for j := range group.NumField() {
 			f := group.Type().Field(j)
 			l := leaf{field: f, value: group.Field(j), name: f.Tag.Get("env")}
-			b.WriteString("| `" + l.name + "` | " + l.fallback() + " | " + l.meaning() + " |\n")
+			b.WriteString("| `" + l.name + "` | " + l.fallback() + " | " + l.takes() + " | " + f.Tag.Get("doc") + " |\n")
 		}
 	}
 	return b.String()
