@@ -1,0 +1,108 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// longestKey is how many bytes of a key are stored as they are: a row of a
+// B-tree must fit a third of a page.
+const longestKey = 1024
+
+// address is what stands for a key in the tables: the key, or for a long one a
+// zero byte, which no text of Postgres has, and its SHA-256.
+func address(key string) string {
+	if len(key) <= longestKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "\x00" + string(sum[:])
+}
+
+// statement is prepared once per connection, under its name.
+type statement struct{ name, sql string }
+
+func (s statement) prepare(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Prepare(ctx, s.name, s.sql)
+	return err
+}
+
+var lookupStatement = statement{"lookup", `SELECT k.i::int4 - 1, r.lsn, r.ordinal, r.crm_id, r.facts
+	FROM unnest($2::bytea[]) WITH ORDINALITY AS k(key, i) JOIN record r ON r.target = $1 AND r.key = k.key`}
+
+// binary asks for, or announces, the binary format of all values.
+var binaryFormat = []int16{pgx.BinaryFormatCode}
+
+// Lookup reads what is known of the target's records with these keys, in the
+// order of the keys, nil where nothing is known. Workers may call it at the same
+// time.
+func (l *Ledger) Lookup(ctx context.Context, target *change.Target, keys []string) ([]*change.Record, error) {
+	names := l.names.target(target)
+	if names == nil {
+		return nil, fmt.Errorf("target %s by %s was not given to Begin", target.Object, target.Match)
+	}
+	records := make([]*change.Record, len(keys))
+	if len(keys) == 0 {
+		return records, nil
+	}
+	ctx, cancel := l.within(ctx)
+	defer cancel()
+	var addresses array
+	addresses.reset(oidBytea)
+	for _, key := range keys {
+		addresses.addString(address(key))
+	}
+	err := l.with(ctx, func(conn *pgx.Conn) error {
+		if err := lookupStatement.prepare(ctx, conn); err != nil {
+			return err
+		}
+		r := conn.PgConn().ExecPrepared(ctx, lookupStatement.name, [][]byte{wireInt2(names.id), addresses.bytes()}, binaryFormat, binaryFormat)
+		readErr := readRecords(r, records, names, len(target.Properties))
+		if _, err := r.Close(); err != nil {
+			return err
+		}
+		return readErr
+	})
+	if err != nil {
+		return nil, explain("look up records", err)
+	}
+	return records, nil
+}
+
+// readRecords fills records from the answer's rows, with a few allocations for
+// all of them.
+func readRecords(r *pgconn.ResultReader, records []*change.Record, names *targetNames, properties int) error {
+	slab := make([]change.Record, len(records))
+	facts := make([]change.Fact, len(records)*properties)
+	for r.NextRow() {
+		v := r.Values()
+		i := int(binary.BigEndian.Uint32(v[0]))
+		rec := &slab[i]
+		rec.Accounted.LSN = change.LSN(binary.BigEndian.Uint64(v[1]))
+		rec.Accounted.Ordinal = binary.BigEndian.Uint32(v[2])
+		rec.CRMID = string(v[3])
+		rec.Facts = facts[i*properties : (i+1)*properties : (i+1)*properties]
+		if err := readFacts(rec.Facts, v[4], names.slots); err != nil {
+			return err
+		}
+		records[i] = rec
+	}
+	return nil
+}
+
+// with lends a connection.
+func (l *Ledger) with(ctx context.Context, do func(*pgx.Conn) error) error {
+	conn, err := l.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return do(conn.Conn())
+}
