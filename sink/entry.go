@@ -12,7 +12,8 @@ type Doubt uint8
 // The reasons for doubt; they add up.
 const (
 	// Redone: a change of the entry was read before the point that redo passes,
-	// so an earlier process may have sent a part of it without hearing the answer.
+	// so an earlier process may have sent a part of it without hearing the
+	// answer; or this one has.
 	Redone Doubt = 1 << iota
 	// ChunkInDoubt: the row belongs to a backfill chunk that an earlier process
 	// sent without settling it. Such chunks are not in the log, so a property
@@ -75,9 +76,8 @@ type Chunk struct {
 	Last []string
 	// Rows is the number of rows that the chunk read.
 	Rows int
-	// Open counts the entries that are not settled yet. The queue counts up;
-	// the one who settles counts down.
-	Open int
+
+	open int // entries that are not settled yet; the queue counts
 }
 
 // entryOverhead is what an entry costs beside its text: the struct, its place

@@ -84,3 +84,11 @@ func (q *Queue) Stats() Stats {
 	}
 	return s
 }
+
+// ChunkDone reports whether every row of the chunk is settled. Ask only once
+// the chunk was added whole.
+func (q *Queue) ChunkDone(c *Chunk) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return c.open == 0
+}

@@ -102,3 +102,10 @@ func (q *Queue) Settling(entries []*Entry) change.LSN {
 	}
 	return q.safe()
 }
+
+// LastEnd is the end of the last transaction read whole.
+func (q *Queue) LastEnd() change.LSN {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lastEnd
+}

@@ -111,7 +111,7 @@ func (q *Queue) merge(e *Entry, a *Add) {
 	e.Doubt |= a.Doubt
 	if a.Chunk != nil {
 		e.Chunks = append(e.Chunks, a.Chunk)
-		a.Chunk.Open++
+		a.Chunk.open++
 	}
 	q.bytes -= e.size
 	e.size = e.measure()
@@ -141,7 +141,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 	}
 	if a.Chunk != nil {
 		e.Chunks = []*Chunk{a.Chunk}
-		a.Chunk.Open++
+		a.Chunk.open++
 	}
 	if q.tail == nil {
 		q.head = e
@@ -237,6 +237,9 @@ func (q *Queue) remove(e *Entry) {
 	e.state = gone
 	q.count--
 	q.bytes -= e.size
+	for _, c := range e.Chunks {
+		c.open--
+	}
 
 	lane := &q.lanes[e.Source.Target.Index]
 	for _, key := range [...]string{e.Key, e.OldKey} {

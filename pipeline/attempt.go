@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// notApplied is the category of a property that the CRM accepted and did not
+// store.
+const notApplied = "not_applied"
+
+// attempt is one version on its way through a worker.
+type attempt struct {
+	*session
+	entry  *sink.Entry
+	record *change.Record // what the CRM is known to hold; nil for nothing
+	diff   sink.Diff
+}
+
+// withoutCall gives the outcome of a version that needs no call.
+func (a *attempt) withoutCall() (outcome, bool) {
+	e := a.entry
+	if e.Rejection != nil {
+		return outcome{entry: e, name: Parked, letters: []ledger.Letter{a.letter(ledger.WholeRecord, *e.Rejection)}}, true
+	}
+	if a.accounted(e, a.record) {
+		return outcome{entry: e, name: Unchanged}, true
+	}
+	a.diff = e.Diff(a.record, a.Ledger.Fingerprint)
+	if len(a.diff.Send) > 0 || e.OldKey != "" {
+		return outcome{}, false
+	}
+	o := outcome{entry: e, name: Unchanged, letters: a.refusals(a.diff.Refused)}
+	if len(o.letters) > 0 {
+		o.name = Parked
+	}
+	if len(a.diff.Settled) > 0 && a.Ledger.HasLetters() {
+		o.delivery = a.delivery(a.diff.Settled)
+	}
+	return o, true
+}
+
+func (a *attempt) job() sink.Job {
+	e := a.entry
+	j := sink.Job{
+		Key:     e.Key,
+		Missing: e.Source.OnMissing,
+		Whole:   e.Whole,
+		Props:   a.diff.Send,
+	}
+	if a.record != nil {
+		j.CRMID = a.record.CRMID
+	}
+	if e.OldKey != "" {
+		j.Key, j.RenameTo = e.OldKey, e.Key
+	}
+	return j
+}
+
+// outcome turns the CRM's verdict into what the ledger must remember.
+func (a *attempt) outcome(v sink.Verdict) outcome {
+	e := a.entry
+	o := outcome{entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused)}
+	switch v.Outcome {
+	case sink.Delivered:
+		refused := map[int]bool{}
+		for _, r := range v.Refusals {
+			refused[r.Slot] = true
+			o.letters = append(o.letters, a.correlated(a.letter(r.Slot, r.Rejection), v))
+		}
+		other := map[int]bool{}
+		for _, n := range v.NotApplied {
+			other[n.Slot] = true
+			o.letters = append(o.letters, a.correlated(a.letter(n.Slot, change.Rejection{
+				Category: notApplied,
+				Reason:   "HubSpot accepted the value and kept another one: " + n.Stored,
+			}), v))
+		}
+		done := a.diff.Settled
+		d := a.delivery(nil)
+		for p := range a.diff.Send.All() {
+			switch {
+			case other[p.Slot]:
+				a.learn(d, p.Slot, change.Fact{State: change.Unknown})
+			case !refused[p.Slot]:
+				done = append(done, p.Slot)
+				a.learn(d, p.Slot, change.Fact{State: change.Known, Fingerprint: a.Ledger.Fingerprint(p.Text)})
+			case v.Unanswered || e.Doubt != 0:
+				// An earlier attempt may have written what this one was refused.
+				a.learn(d, p.Slot, change.Fact{State: change.Unknown})
+			}
+		}
+		d.CRMID, d.Delivered = v.CRMID, done
+		o.delivery, o.name, o.sent = d, Delivered, a.diff.Send
+	case sink.Skipped:
+		o.name = Skipped
+	default:
+		o.name = Parked
+		if v.Rejection != nil {
+			o.letters = []ledger.Letter{a.correlated(a.whole(v), v)}
+		} else {
+			for _, r := range v.Refusals {
+				o.letters = append(o.letters, a.correlated(a.letter(r.Slot, r.Rejection), v))
+			}
+		}
+		if a.record != nil && (v.Unanswered || e.Doubt != 0) {
+			d := a.delivery(nil)
+			d.CRMID = a.record.CRMID
+			for p := range a.diff.Send.All() {
+				a.learn(d, p.Slot, change.Fact{State: change.Unknown})
+			}
+			o.delivery = d
+		}
+	}
+	return o
+}
+
+// delivery starts from what the CRM was known to hold.
+func (a *attempt) delivery(settled []int) *ledger.Delivery {
+	e := a.entry
+	d := &ledger.Delivery{
+		Source:    e.Source,
+		Key:       e.Key,
+		OldKey:    e.OldKey,
+		Row:       e.Row,
+		Accounted: e.Newest,
+		Facts:     make([]change.Fact, len(e.Source.Target.Properties)),
+		Delivered: settled,
+		At:        a.Now(),
+	}
+	if a.record != nil {
+		copy(d.Facts, a.record.Facts)
+		d.CRMID = a.record.CRMID
+	}
+	return d
+}
+
+func (a *attempt) learn(d *ledger.Delivery, slot int, fact change.Fact) { d.Facts[slot] = fact }
+
+// whole is the letter of a record that could not be written at all. It owes
+// every property that needed a write or could not be sent.
+func (a *attempt) whole(v sink.Verdict) ledger.Letter {
+	l := a.letter(ledger.WholeRecord, *v.Rejection)
+	for p := range a.diff.Send.All() {
+		l.Owed = append(l.Owed, p.Slot)
+	}
+	for _, r := range a.diff.Refused {
+		l.Owed = append(l.Owed, r.Slot)
+	}
+	return l
+}
+
+func (a *attempt) refusals(refused []sink.SlotRefusal) []ledger.Letter {
+	var letters []ledger.Letter
+	for _, r := range refused {
+		letters = append(letters, a.letter(r.Slot, r.Rejection))
+	}
+	return letters
+}
+
+func (a *attempt) letter(slot int, r change.Rejection) ledger.Letter {
+	e := a.entry
+	key := e.Key
+	if e.Rejection != nil {
+		key = "" // it addresses no record; the letter is filed under the row
+	}
+	return ledger.Letter{
+		Source:   e.Source,
+		Key:      key,
+		Row:      e.Row,
+		Slot:     slot,
+		Category: r.Category,
+		Reason:   r.Reason,
+		Position: e.Newest,
+		Attempts: 1,
+		At:       a.Now(),
+	}
+}
+
+func (a *attempt) correlated(l ledger.Letter, v sink.Verdict) ledger.Letter {
+	l.Correlation = v.Correlation
+	l.Attempts = max(1, v.Attempts)
+	return l
+}

@@ -1,0 +1,231 @@
+package pipeline
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// loads is what reader, loader and settler share about backfills.
+type loads struct {
+	s      *session
+	tables map[string]*change.Relation // mapped tables by qualified name
+
+	// recording has the reader remember the transactions that it streams.
+	recording atomic.Bool
+
+	mu       sync.Mutex
+	window   *window
+	streamed map[uint32]uint64 // transactions that no snapshot has shown as complete
+	seq      uint64
+	chunks   []*sink.Chunk          // in the queue whole, not yet saved as done
+	doubtful map[int64]doubtfulRows // by backfill
+
+	current map[int64]*BackfillStatus
+}
+
+// doubtfulRows are rows that an earlier process sent without settling them.
+type doubtfulRows struct {
+	source *change.Source
+	rows   map[string]bool
+	end    string // the last of them
+}
+
+func newLoads(s *session) *loads {
+	l := &loads{
+		s:        s,
+		tables:   map[string]*change.Relation{},
+		streamed: map[uint32]uint64{},
+		doubtful: map[int64]doubtfulRows{},
+		current:  map[int64]*BackfillStatus{},
+	}
+	for _, t := range s.Tables {
+		l.tables[t.String()] = t
+	}
+	return l
+}
+
+// touch is told of every mapped change that the stream carries.
+func (l *loads) touch(ev *change.Event, patches []change.Patch) {
+	if !l.recording.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.streamed[ev.XID]; !known {
+		l.seq++
+		l.streamed[ev.XID] = l.seq
+	}
+	if w := l.window; w != nil && w.open && w.table.Schema == ev.Relation.Schema && w.table.Name == ev.Relation.Name {
+		w.touch(ev, patches)
+	}
+}
+
+// doubt tells whether the changed row belongs to a chunk that an earlier process
+// sent for the mapping without settling it.
+func (l *loads) doubt(ev *change.Event, source *change.Source) sink.Doubt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.doubtful {
+		if d.source != source {
+			continue
+		}
+		for _, row := range [...][]change.Value{ev.New, ev.Old} {
+			if key, ok := rowKey(l.tables[source.Table], ev.Relation, row); ok && d.rows[key] {
+				return sink.ChunkInDoubt
+			}
+		}
+	}
+	return 0
+}
+
+// mark handles a logical message. Marks of others, and those of an earlier
+// process that are read again, concern nobody.
+func (l *loads) mark(_ context.Context, ev *change.Event) error {
+	token, side, _ := strings.Cut(string(ev.Content), " ")
+	l.mu.Lock()
+	w := l.window
+	if w == nil || w.token != token {
+		l.mu.Unlock()
+		return nil
+	}
+	if side == lowMark {
+		w.open, w.since = true, l.seq
+		l.mu.Unlock()
+		return nil
+	}
+	l.window = nil
+	taken := w.open && !w.spoiled && l.complete(w)
+	l.mu.Unlock()
+	if !taken {
+		w.verdict <- false
+		return nil
+	}
+	chunk, err := l.enqueue(w, ev)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.chunks = append(l.chunks, chunk)
+	l.mu.Unlock()
+	w.verdict <- true
+	return nil
+}
+
+// complete reports whether the chunk's snapshot has seen every transaction that
+// was streamed before the low mark. A commit is in the log before it is visible:
+// such a chunk holds an older row than the stream has delivered. Transactions
+// that are seen are forgotten.
+func (l *loads) complete(w *window) bool {
+	complete := true
+	for xid, seq := range l.streamed {
+		if w.chunk.Snapshot.Visible(xid) {
+			delete(l.streamed, xid)
+		} else if seq <= w.since {
+			complete = false
+		}
+	}
+	return complete
+}
+
+// enqueue puts the chunk's rows into the queue, at the position of the high mark.
+func (l *loads) enqueue(w *window, ev *change.Event) (*sink.Chunk, error) {
+	chunk := &sink.Chunk{Backfill: w.backfill, Last: w.chunk.Last, Rows: len(w.chunk.Rows)}
+	row := change.Event{Kind: change.Insert, Snapshot: true, Relation: w.table, CommitTime: ev.CommitTime, XID: ev.XID}
+	for i, values := range w.chunk.Rows {
+		row.New = values
+		row.Pos = change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(i + 1)} //nolint:gosec // a chunk has some thousand rows
+		patches, err := l.s.Mapper.Map(&row, l.s.read.patches[:0])
+		if err != nil {
+			return nil, err
+		}
+		l.s.read.patches = patches
+		key, _ := w.rowKey(w.table, values)
+		for j := range patches {
+			p := &patches[j]
+			if p.Source != w.source {
+				continue
+			}
+			props, left := w.rest(key, p)
+			if !left && p.Rejection == nil {
+				continue
+			}
+			p.Props = props
+			l.s.add(sink.Add{Patch: p, Pos: row.Pos, Commit: ev.CommitTime, Doubt: w.doubt, Chunk: chunk})
+		}
+	}
+	l.s.Recorder.CountBackfillRows(w.table.String(), len(w.chunk.Rows))
+	l.s.count()
+	return chunk, nil
+}
+
+// progress lists the chunks that can be saved as done: all before them are, and
+// no row of theirs is open.
+func (l *loads) progress(q *sink.Queue) []ledger.ChunkDone {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var done []ledger.ChunkDone
+	rows := map[int64]int64{}
+	for _, c := range l.chunks {
+		if !q.ChunkDone(c) {
+			break
+		}
+		rows[c.Backfill] += int64(c.Rows)
+		done = append(done, ledger.ChunkDone{ID: c.Backfill, DoneTo: c.Last, Rows: l.rowsDone(c.Backfill) + rows[c.Backfill]})
+	}
+	return done
+}
+
+func (l *loads) rowsDone(id int64) int64 {
+	if st := l.current[id]; st != nil {
+		return st.Rows
+	}
+	return 0
+}
+
+func (l *loads) progressDue(q *sink.Queue) bool { return len(l.progress(q)) > 0 }
+
+// saved forgets chunks whose progress is on disk.
+func (l *loads) saved(done []ledger.ChunkDone) {
+	if len(done) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.chunks = l.chunks[len(done):]
+	for _, d := range done {
+		if st := l.current[d.ID]; st != nil {
+			st.Rows = d.Rows
+		}
+		if l.doubtful[d.ID].end == keyOf(d.DoneTo) {
+			delete(l.doubtful, d.ID)
+		}
+	}
+}
+
+// pending reports whether a chunk of the backfill is not yet saved as done.
+func (l *loads) pending(id int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.chunks {
+		if c.Backfill == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loads) status() []BackfillStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []BackfillStatus
+	for _, st := range l.current {
+		all = append(all, *st)
+	}
+	return all
+}

@@ -1,0 +1,138 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// ErrStandby is wrapped by a Source whose slot another process holds.
+var ErrStandby = errors.New("another instance holds the slot")
+
+// Source is the database that is read.
+type Source interface {
+	// Identify tells which server this is and how far its log is flushed.
+	Identify(ctx context.Context) (Server, error)
+	// Open starts streaming at a position. It wraps ErrStandby where another
+	// process holds the slot.
+	Open(ctx context.Context, start change.LSN) (Stream, error)
+	// Mark writes a logical message that the stream will carry, in a
+	// transaction of its own.
+	Mark(ctx context.Context, content string) error
+	// Chunk reads the rows of a range in the order of the primary key.
+	Chunk(ctx context.Context, r Range) (Chunk, error)
+	// Estimate guesses how many rows a table has.
+	Estimate(ctx context.Context, table *change.Relation) (int64, error)
+	// Snapshot tells which transactions are complete now.
+	Snapshot(ctx context.Context) (Snapshot, error)
+	// Transient reports whether an error of any method here may go away by
+	// itself.
+	Transient(err error) bool
+}
+
+// Server is who a Source is.
+type Server struct {
+	SystemID string
+	Timeline int32
+	Database string
+	// FlushedEnd is the flushed end of the server's log.
+	FlushedEnd change.LSN
+	// Confirmed is the slot's confirmed position.
+	Confirmed change.LSN
+}
+
+// Stream is a replication stream. The reader alone calls its methods, but for
+// Confirm and RequestProgress.
+type Stream interface {
+	// Next waits for the next event, which is valid until the next call. It
+	// answers keepalives meanwhile.
+	Next(ctx context.Context) (*change.Event, error)
+	// Confirm has the next status update report the position.
+	Confirm(at change.LSN)
+	// RequestProgress asks the server for its position.
+	RequestProgress()
+	// KeepAlive sends a status update if one is due, while the caller does not
+	// read, and tells after what time to call it again.
+	KeepAlive(ctx context.Context) (time.Duration, error)
+	// Close reports the last confirmed position and ends the stream.
+	Close(ctx context.Context) error
+}
+
+// Snapshot tells which transactions a SELECT has seen as complete.
+type Snapshot interface {
+	// Visible reports whether the transaction was complete.
+	Visible(xid uint32) bool
+	// EndedBefore reports whether every transaction that was running here had
+	// ended when the later snapshot was taken.
+	EndedBefore(later Snapshot) bool
+}
+
+// Range names rows of a table in the order of its primary key.
+type Range struct {
+	Table *change.Relation
+	After []string // primary key that the range starts behind; nil for the first row
+	UpTo  []string // primary key that it ends with; nil for the last row
+	Limit int
+	Where string // SQL condition, empty for all rows
+}
+
+// Chunk is a piece of a table in the order of its primary key.
+type Chunk struct {
+	Rows     [][]change.Value
+	Last     []string // primary key of the last row
+	Snapshot Snapshot
+	Done     bool // nothing follows
+}
+
+// Mapper turns events into patches. One goroutine calls it.
+type Mapper interface {
+	// Map appends the patches that the event asks for. They are valid until the
+	// next call.
+	Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error)
+	// Skipped counts the rows so far whose match column was NULL, by source.
+	Skipped(source int) int
+}
+
+// Ledger is what is remembered. See package ledger.
+type Ledger interface {
+	Peek(ctx context.Context) (ledger.State, bool, error)
+	Begin(ctx context.Context, in ledger.Instance, targets []*change.Target) (ledger.State, error)
+	Lookup(ctx context.Context, target *change.Target, keys []string) ([]*change.Record, error)
+	Fingerprint(text []byte) uint64
+	HasLetters() bool
+	Settle(ctx context.Context, s *ledger.Settlement) error
+	RaiseBound(ctx context.Context, bound change.LSN) error
+	Stop(ctx context.Context, checkpoint change.LSN) error
+	Backfills(ctx context.Context) ([]ledger.Backfill, error)
+	AddBackfill(ctx context.Context, b ledger.Backfill) (int64, error)
+	SourceHashes(ctx context.Context) ([]ledger.SourceHash, error)
+	BackfillSentTo(ctx context.Context, id int64, sentTo []string) error
+	FinishBackfill(ctx context.Context, id int64) error
+}
+
+// Deliverer writes records to the CRM.
+type Deliverer interface {
+	Deliver(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error)
+}
+
+// Recorder counts what passes by.
+type Recorder interface {
+	CountChanges(table, op string, n int)
+	CountRecords(object, outcome string, n int)
+	CountBackfillRows(table string, n int)
+	// ObserveDelivery takes the time from a source commit to the CRM's answer.
+	ObserveDelivery(d time.Duration, n int)
+}
+
+// Outcomes of a record, the values of the metric label.
+const (
+	Delivered = "delivered"
+	Unchanged = "unchanged"
+	Coalesced = "coalesced"
+	Parked    = "parked"
+	Skipped   = "skipped"
+)

@@ -1,0 +1,178 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+)
+
+// Config is what a Pipeline is made of.
+type Config struct {
+	Source    Source
+	Ledger    Ledger
+	Mapper    Mapper
+	Deliverer Deliverer
+	Recorder  Recorder
+	Log       *slog.Logger
+
+	// Instance says who this set-up is; the server's part is filled in when the
+	// slot is held.
+	Instance ledger.Instance
+	Targets  []*change.Target
+	Sources  []*change.Source
+	// SourceHashes are, by source, hashes of the mapping: where one differs from
+	// what the ledger holds, the rows are sent again.
+	SourceHashes []string
+	// Tables are the mapped tables as the catalog has them.
+	Tables []*change.Relation
+
+	BatchSize       int
+	MaxInFlight     int
+	BufferBytes     int
+	ShutdownTimeout time.Duration
+	// Gather tells how long a change may be held now to gather company.
+	Gather func() time.Duration
+	// Backfill sends the rows that exist when a table is first mapped.
+	Backfill bool
+	// ChunkRows is how many rows of a backfill are read at once.
+	ChunkRows int
+
+	Now func() time.Time
+	// Beat is told that a loop has turned. It may be nil.
+	Beat func(loop string)
+	// OnDelivery is told of each delivered record. It may be nil, and must not
+	// block or keep the entry.
+	OnDelivery func(Delivery)
+}
+
+// Pipeline keeps the road open: it runs one session after the other until it is
+// told to stop.
+type Pipeline struct {
+	Config
+	state   atomic.Pointer[Phase]
+	session atomic.Pointer[session]
+}
+
+// New makes a Pipeline.
+func New(cfg Config) *Pipeline {
+	if cfg.Beat == nil {
+		cfg.Beat = func(string) {}
+	}
+	if cfg.OnDelivery == nil {
+		cfg.OnDelivery = func(Delivery) {}
+	}
+	p := &Pipeline{Config: cfg}
+	p.enter(Starting, nil)
+	return p
+}
+
+// How long to wait before the next session.
+const (
+	standbyPoll  = 2 * time.Second
+	firstBackoff = 200 * time.Millisecond
+	lastBackoff  = 30 * time.Second
+	// steadyAfter is how long a session must last for its end to be no part of a
+	// series of failures.
+	steadyAfter = time.Minute
+)
+
+// Run streams until stop is closed, and then finishes what is in flight within
+// the shutdown timeout and returns nil. Cancelling ctx ends everything at once.
+// Other errors are those that waiting cannot mend.
+func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
+	retry := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(firstBackoff),
+		backoff.WithMaxInterval(lastBackoff),
+		backoff.WithMaxElapsedTime(0),
+	)
+	for {
+		began := p.Now()
+		err := p.runSession(ctx, stop)
+		if p.Now().Sub(began) > steadyAfter {
+			retry.Reset()
+		}
+		var wait time.Duration
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case stopped(stop):
+			p.enter(Stopped, err)
+			return err
+		case errors.Is(err, errRedoAgain):
+			p.Log.Info("redo_again", "reason", "the buffer was too small to hold every record that changed; a queue full was delivered")
+		case errors.Is(err, ErrStandby):
+			p.enter(Standby, err)
+			wait = standbyPoll
+		case errors.Is(err, ledger.ErrFenced):
+			p.Log.Warn("fenced", "error", err)
+			p.enter(Standby, err)
+			wait = standbyPoll
+		case err != nil && p.transient(err):
+			wait = retry.NextBackOff()
+			p.Log.Warn("session_ended", "error", err, "retry_in", wait.Round(time.Millisecond))
+			p.enter(Reconnecting, err)
+		default:
+			p.enter(Stopped, err)
+			return err
+		}
+		if !p.pause(ctx, stop, wait) {
+			p.enter(Stopped, nil)
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// transient reports whether a new session may mend the error. Whatever the
+// ledger's database says is waited out, unless it says that the set-up is wrong.
+func (p *Pipeline) transient(err error) bool {
+	var wrong interface{ Problems() []string }
+	if errors.As(err, &wrong) {
+		return false
+	}
+	var l *ledgerError
+	return errors.As(err, &l) || p.Source.Transient(err)
+}
+
+// pause waits, turning its loop. It reports false when the process is to stop.
+func (p *Pipeline) pause(ctx context.Context, stop <-chan struct{}, wait time.Duration) bool {
+	p.Beat(loopReader)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-stop:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// ledgerError marks an error of the ledger's database.
+type ledgerError struct{ err error }
+
+func (e *ledgerError) Error() string { return "state database: " + e.err.Error() }
+func (e *ledgerError) Unwrap() error { return e.err }
+
+func ofLedger(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &ledgerError{err}
+}

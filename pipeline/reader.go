@@ -1,0 +1,188 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// reading is the state of the reader's loop, and its alone.
+type reading struct {
+	patches   []change.Patch
+	skip      bool // the transaction lies below the checkpoint
+	rows      bool // the transaction holds mapped rows
+	mergeOnly bool // the queue is full in redo
+	leftOut   bool // a change was left out of the queue
+	barred    map[string]bool
+	changes   map[countKey]int
+	coalesced map[string]int
+	skipped   []int
+}
+
+type countKey struct {
+	table string
+	kind  change.Kind
+}
+
+// readLoop reads the stream into the queue until ctx ends.
+func (s *session) readLoop(ctx context.Context) error {
+	s.read.changes = map[countKey]int{}
+	s.read.coalesced = map[string]int{}
+	s.read.skipped = make([]int, len(s.Sources))
+	for i := range s.read.skipped {
+		s.read.skipped[i] = s.Mapper.Skipped(i)
+	}
+	s.stream.RequestProgress()
+	for {
+		s.Beat(loopReader)
+		if err := s.passRedo(ctx); err != nil {
+			return unlessEnded(ctx, err)
+		}
+		if err := s.makeRoom(ctx); err != nil {
+			return unlessEnded(ctx, err)
+		}
+		ev, err := s.stream.Next(ctx)
+		if err != nil {
+			return unlessEnded(ctx, err)
+		}
+		if err := s.handle(ctx, ev); err != nil {
+			return unlessEnded(ctx, err)
+		}
+	}
+}
+
+// unlessEnded drops the error of a loop whose context has ended: it is the
+// echo of the error that ended it.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (s *session) handle(ctx context.Context, ev *change.Event) error {
+	switch ev.Kind {
+	case change.Begin:
+		s.queue.BeginTransaction(ev.Pos.LSN)
+		s.read.skip = ev.Pos.LSN < s.state.Checkpoint
+		s.read.rows = false
+	case change.Insert, change.Update, change.Delete:
+		if s.read.skip {
+			return nil
+		}
+		return s.row(ev)
+	case change.Truncate:
+		for _, r := range ev.Truncated {
+			s.read.changes[countKey{r.String(), ev.Kind}]++
+			s.Log.Warn("table_truncated", "table", r.String(), "note", "counted; records in the CRM are left as they are")
+		}
+	case change.Commit:
+		s.queue.EndTransaction(ev.End)
+		if s.read.rows {
+			s.rowsEnd.Store(uint64(ev.End))
+		}
+		s.count()
+	case change.Mark:
+		return s.loads.mark(ctx, ev)
+	case change.Progress:
+		if !ev.InTransaction {
+			s.queue.Progress(ev.End)
+		}
+	default:
+		return fmt.Errorf("event kind %v is not known", ev.Kind)
+	}
+	return nil
+}
+
+// row maps one row change and puts its patches into the queue.
+func (s *session) row(ev *change.Event) error {
+	s.read.rows = true
+	s.read.changes[countKey{ev.Relation.String(), ev.Kind}]++
+	patches, err := s.Mapper.Map(ev, s.read.patches[:0])
+	if err != nil {
+		return err
+	}
+	s.read.patches = patches
+	s.loads.touch(ev, patches)
+	redone := sink.Doubt(0)
+	if s.redoing.Load() && ev.Pos.LSN < s.redoTo {
+		redone = sink.Redone
+	}
+	for i := range patches {
+		p := &patches[i]
+		s.add(sink.Add{Patch: p, Pos: ev.Pos, Commit: ev.CommitTime, Doubt: redone | s.loads.doubt(ev, p.Source)})
+	}
+	return nil
+}
+
+func (s *session) add(a sink.Add) {
+	a.MergeOnly = s.read.mergeOnly
+	if a.MergeOnly && s.barred(a.Patch) {
+		s.leaveOut(a.Patch)
+		return
+	}
+	added, merged := s.queue.Add(a)
+	switch {
+	case !added:
+		s.leaveOut(a.Patch)
+	case merged:
+		s.read.coalesced[a.Patch.Source.Target.Object]++
+	}
+}
+
+// count hands the transaction's counts over.
+func (s *session) count() {
+	for k, n := range s.read.changes {
+		s.Recorder.CountChanges(k.table, k.kind.String(), n)
+	}
+	clear(s.read.changes)
+	for object, n := range s.read.coalesced {
+		s.Recorder.CountRecords(object, Coalesced, n)
+	}
+	clear(s.read.coalesced)
+	for i, src := range s.Sources {
+		if n := s.Mapper.Skipped(i); n > s.read.skipped[i] {
+			s.Recorder.CountRecords(src.Target.Object, Skipped, n-s.read.skipped[i])
+			s.read.skipped[i] = n
+		}
+	}
+}
+
+// makeRoom waits while the queue is full, answering keepalives. In redo, when
+// nothing may be sent and so nothing ever leaves, it turns to merging only.
+func (s *session) makeRoom(ctx context.Context) error {
+	for s.queue.Full() {
+		if s.redoing.Load() {
+			if !s.read.mergeOnly {
+				return s.condense(ctx)
+			}
+			return nil
+		}
+		if err := s.idle(ctx, s.queue.Room()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idle keeps the stream alive without reading until the signal comes or a
+// status update is due.
+func (s *session) idle(ctx context.Context, signal <-chan struct{}) error {
+	s.Beat(loopReader)
+	next, err := s.stream.KeepAlive(ctx)
+	if err != nil {
+		return err
+	}
+	timer := time.NewTimer(min(next, time.Second))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-signal:
+	case <-timer.C:
+	}
+	return nil
+}

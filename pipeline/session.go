@@ -1,0 +1,253 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// The names of the loops, as Beat gets them.
+const (
+	loopReader  = "reader"
+	loopSettler = "settler"
+)
+
+// Loops lists the loops that Beat is told of.
+func Loops() []string { return []string{loopReader, loopSettler} }
+
+// errStopping ends the front of a session when the process is told to stop.
+var errStopping = errors.New("stopping")
+
+// session is the time from taking the slot to losing it.
+type session struct {
+	*Pipeline
+	stream Stream
+	server Server
+	state  ledger.State
+	queue  *sink.Queue
+
+	// redoTo is the position that redo must pass before anything is sent.
+	redoTo  change.LSN
+	redoing atomic.Bool
+	redone  chan struct{} // closed when redo has passed
+
+	saved     atomic.Uint64 // checkpoint on disk
+	bound     atomic.Uint64 // bound on disk
+	rowsEnd   atomic.Uint64 // end of the last transaction that held mapped rows
+	abandoned atomic.Bool   // a batch was given up without outcome
+
+	results chan []outcome
+	loads   *loads
+	holds   holds
+
+	read reading
+}
+
+// runSession takes the slot, opens the road, and walks it to its end.
+func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
+	s, err := p.begin(ctx)
+	if err != nil {
+		return err
+	}
+	p.session.Store(s)
+
+	hard, kill := context.WithCancelCause(ctx)
+	defer kill(nil)
+	front, frontCtx := errgroup.WithContext(hard)
+	front.Go(func() error {
+		select {
+		case <-stop:
+			return errStopping
+		case <-frontCtx.Done():
+			return nil
+		}
+	})
+	front.Go(func() error { return s.readLoop(frontCtx) })
+	front.Go(func() error { return s.loadLoop(frontCtx) })
+
+	// A worker outlives the front: what is in flight is finished.
+	workers := new(errgroup.Group)
+	workers.SetLimit(p.MaxInFlight)
+	front.Go(func() error { return s.dispatchLoop(frontCtx, hard, workers) })
+
+	settled := make(chan error, 1)
+	go func() {
+		err := s.settleLoop(hard)
+		if err != nil {
+			kill(err) // nothing may be sent any more
+		}
+		settled <- err
+	}()
+
+	frontErr := front.Wait()
+	timer := time.AfterFunc(p.ShutdownTimeout, func() { kill(errors.New("shutdown timeout")) })
+	_ = workers.Wait() // a worker's error is that hard has ended
+	close(s.results)
+	settleErr := <-settled
+	timer.Stop()
+	s.close(ctx, frontErr, settleErr)
+
+	switch {
+	case settleErr != nil && ctx.Err() == nil && !isShutdown(settleErr):
+		return settleErr
+	case errors.Is(frontErr, errStopping):
+		return nil
+	default:
+		return frontErr
+	}
+}
+
+func isShutdown(err error) bool { return errors.Is(err, context.Canceled) }
+
+// begin takes the slot and only then reads what the ledger and the server say:
+// checkpoint, bound and log end read before may be out of date by what the
+// process that held the slot did last.
+func (p *Pipeline) begin(ctx context.Context) (*session, error) {
+	peek, known, err := p.Ledger.Peek(ctx)
+	if err != nil {
+		return nil, ofLedger(err)
+	}
+	start := p.Instance.InitialCheckpoint
+	if known {
+		start = peek.Checkpoint
+	}
+	stream, err := p.Source.Open(ctx, start)
+	if err != nil {
+		if now, _, peekErr := p.Ledger.Peek(ctx); peekErr == nil && now.Checkpoint != peek.Checkpoint {
+			// Positions that did not fit were those of an instance at work.
+			return nil, fmt.Errorf("%w: the checkpoint moved while the slot was asked for: %w", ErrStandby, err)
+		}
+		return nil, err
+	}
+	s, err := p.take(ctx, stream)
+	if err != nil {
+		_ = stream.Close(ctx) // the error that matters is the one before
+		return nil, err
+	}
+	return s, nil
+}
+
+func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
+	server, err := p.Source.Identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := p.Instance
+	in.SystemID, in.Timeline, in.Database = server.SystemID, server.Timeline, server.Database
+	in.FlushedEnd = server.FlushedEnd
+	state, err := p.Ledger.Begin(ctx, in, p.Targets)
+	if err != nil {
+		return nil, ofLedger(err)
+	}
+	if err := plausible(state, server); err != nil {
+		return nil, err
+	}
+	s := &session{
+		Pipeline: p,
+		stream:   stream,
+		server:   server,
+		state:    state,
+		queue:    sink.NewQueue(len(p.Targets), p.BufferBytes, p.BatchSize, p.Now),
+		redoTo:   min(state.Bound, server.FlushedEnd),
+		redone:   make(chan struct{}),
+		results:  make(chan []outcome, p.MaxInFlight),
+		holds:    holds{},
+	}
+	s.loads = newLoads(s)
+	if err := s.loads.recall(ctx); err != nil {
+		return nil, err
+	}
+	s.redoing.Store(true)
+	s.saved.Store(uint64(state.Checkpoint))
+	s.bound.Store(uint64(state.Bound))
+	s.queue.Start(state.Checkpoint)
+	s.queue.SetBound(state.Bound)
+	stream.Confirm(state.Checkpoint)
+	p.Log.Info("slot_taken", "epoch", state.Epoch, "checkpoint", state.Checkpoint.String(),
+		"redo_to", s.redoTo.String(), "server_flushed", server.FlushedEnd.String())
+	p.enter(Redoing, nil)
+	return s, nil
+}
+
+// plausible refuses positions that cannot belong together.
+func plausible(state ledger.State, server Server) error {
+	switch {
+	case state.Checkpoint > server.FlushedEnd:
+		return &PositionError{fmt.Sprintf(
+			"the checkpoint %s lies beyond the end of the server's log %s: this server was restored from a backup or is another one; changes may be missing in the CRM. "+
+				"Run `pgcrm migrate --recreate-slot`, then `pgcrm backfill --all`", state.Checkpoint, server.FlushedEnd)}
+	case server.Confirmed > state.Checkpoint:
+		return &PositionError{fmt.Sprintf(
+			"the slot was confirmed up to %s, beyond the stored checkpoint %s: the state schema comes from a backup, or something else reads this slot; changes between the two cannot be read again. "+
+				"Run `pgcrm migrate --recreate-slot`, then `pgcrm backfill --all`", server.Confirmed, state.Checkpoint)}
+	}
+	return nil
+}
+
+// PositionError says that the ledger, the slot and the server contradict each
+// other, and what to do.
+type PositionError struct{ message string }
+
+func (e *PositionError) Error() string { return e.message }
+
+// Problems says the same in the form of a configuration problem.
+func (e *PositionError) Problems() []string { return []string{e.message} }
+
+// close confirms what is saved and leaves the stream. Only a session in which
+// every batch had its outcome ends clean.
+func (s *session) close(ctx context.Context, frontErr, settleErr error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if errors.Is(frontErr, errStopping) && settleErr == nil && !s.abandoned.Load() {
+		if err := s.Ledger.Stop(ctx, change.LSN(s.saved.Load())); err != nil {
+			s.Log.Warn("clean_stop_not_saved", "error", err)
+		}
+	}
+	if err := s.stream.Close(ctx); err != nil {
+		s.Log.Debug("stream_close", "error", err)
+	}
+}
+
+// holds remembers which targets wait for a configuration to be mended.
+type holds struct {
+	mu  sync.Mutex
+	why map[string]string
+}
+
+func (h *holds) set(object, why string) (news bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.why == nil {
+		h.why = map[string]string{}
+	}
+	news = h.why[object] != why
+	h.why[object] = why
+	return news
+}
+
+func (h *holds) clear(object string) (was bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, was = h.why[object]
+	delete(h.why, object)
+	return was
+}
+
+func (h *holds) reasons() map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := make(map[string]string, len(h.why))
+	for k, v := range h.why {
+		m[k] = v
+	}
+	return m
+}
