@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,13 +23,13 @@ var ErrNoBinaries = errors.New("no Postgres server binaries found")
 // FindBinaries returns the directory of the server binaries to use: $BinEnv if
 // set, else the highest version under /usr/lib/postgresql, else what pg_config
 // or PATH lead to.
-func FindBinaries() (string, error) {
+func FindBinaries(ctx context.Context) (string, error) {
 	return search{
 		env:      os.Getenv,
 		glob:     filepath.Glob,
 		lookPath: exec.LookPath,
 		bindir: func(pgConfig string) (string, error) {
-			out, err := exec.Command(pgConfig, "--bindir").Output()
+			out, err := exec.CommandContext(ctx, pgConfig, "--bindir").Output()
 			return strings.TrimSpace(string(out)), err
 		},
 	}.find()
@@ -91,8 +92,8 @@ func dirVersion(dir string) int {
 }
 
 // binVersion asks the server binary in dir for its major version.
-func binVersion(dir string) (int, error) {
-	out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
+func binVersion(ctx context.Context, dir string) (int, error) {
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
 		return 0, fmt.Errorf("ask %s/postgres for its version: %w", dir, err)
 	}

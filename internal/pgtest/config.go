@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"maps"
@@ -55,14 +56,15 @@ host replication all 127.0.0.1/32 scram-sha-256
 // the kernel gives to outgoing connections: a port from there may be taken by
 // any client while the server is down between a kill and a restart, even by the
 // one that tries to reach it, which then talks to itself.
-func freePort() (int, error) {
+func freePort(ctx context.Context) (int, error) {
 	const low, high = 16000, 30000
 	var last error
+	var listen net.ListenConfig
 	for range 50 {
 		var b [2]byte
 		rand.Read(b[:]) // never fails
 		port := low + (int(b[0])<<8|int(b[1]))%(high-low)
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err := listen.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			last = err
 			continue

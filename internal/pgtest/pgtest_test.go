@@ -248,7 +248,7 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestNewDatabaseIsDroppedWithItsSlots(t *testing.T) {
+func TestNewDatabaseIsDroppedWithItsSlots(t *testing.T) { //nolint:tparallel // what the subtest leaves is looked at after it
 	t.Parallel()
 	s := Shared(t)
 	var name string
@@ -296,7 +296,8 @@ func TestNewDatabaseIsDroppedWithItsSlots(t *testing.T) {
 // is closed to all but us.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pgtest-")
+	skipShort(t)
+	dir, err := os.MkdirTemp("", "pgtest-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,11 +62,11 @@ type Server struct {
 func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 	binDir := opts.BinDir
 	if binDir == "" {
-		if binDir, err = FindBinaries(); err != nil {
+		if binDir, err = FindBinaries(ctx); err != nil {
 			return nil, err
 		}
 	}
-	version, err := binVersion(binDir)
+	version, err := binVersion(ctx, binDir)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (s *Server) firstStart(ctx context.Context, settings map[string]string) err
 	all["listen_addresses"] = "127.0.0.1"
 	all["unix_socket_directories"] = ""
 	for try := 1; ; try++ {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = freePort(ctx); err != nil {
 			return err
 		}
 		all["port"] = strconv.Itoa(s.port)

@@ -2,7 +2,9 @@ package pgtest
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +18,7 @@ type TB interface {
 	Helper()
 	Name() string
 	Failed() bool
+	Skipf(format string, args ...any)
 	Logf(format string, args ...any)
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
@@ -30,12 +33,13 @@ const patience = 60 * time.Second
 // and closes it after. The end of its log is shown where the test fails.
 func New(t TB, settings ...string) *Server {
 	t.Helper()
+	skipShort(t)
 	if len(settings)%2 != 0 {
 		t.Fatalf("pgtest: settings are name, value pairs, got %q", settings)
 	}
 	opts := Options{Settings: map[string]string{}}
-	for i := 0; i < len(settings); i += 2 {
-		opts.Settings[settings[i]] = settings[i+1]
+	for pair := range slices.Chunk(settings, 2) {
+		opts.Settings[pair[0]] = pair[1]
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -54,6 +58,15 @@ func New(t TB, settings ...string) *Server {
 	return s
 }
 
+// skipShort leaves out of `go test -short` what needs a server. It asks the flag
+// itself: testing.Short would make the demo link package testing.
+func skipShort(t TB) {
+	t.Helper()
+	if f := flag.Lookup("test.short"); f != nil && f.Value.String() == "true" {
+		t.Skipf("needs a Postgres server; run without -short")
+	}
+}
+
 // shared is the one server of a test process: it is the point of Shared that
 // packages' tests need not hand it around. The watchdog removes it when the
 // process ends.
@@ -67,6 +80,7 @@ var shared = sync.OnceValues(func() (*Server, error) {
 // stop it, nor change it beyond their own database (see [Server.NewDatabase]).
 func Shared(t TB) *Server {
 	t.Helper()
+	skipShort(t)
 	s, err := shared()
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)

@@ -43,7 +43,7 @@ func startWatchdog(dir string) (*watchdog, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "pgtest-watchdog", dir)
+	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "pgtest-watchdog", dir) //nolint:noctx // it outlives us
 	cmd.Dir = "/"
 	cmd.Stdin = r
 	(*account)(nil).detach(cmd)
