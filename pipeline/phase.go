@@ -45,7 +45,11 @@ type Status struct {
 	// is stored, Bound the send-ahead bound.
 	Read, Checkpoint, Bound change.LSN
 	Backfills               []BackfillStatus
-	Held                    map[string]string // mapping held, by object: why
+	// InFlight counts the batches that workers hold.
+	InFlight int
+	// LastProgress is when a record was last accounted for or parked.
+	LastProgress time.Time
+	Held         map[string]string // mapping held, by object: why
 }
 
 // BackfillStatus is the progress of one backfill.
@@ -67,6 +71,10 @@ func (p *Pipeline) Status() Status {
 		st.Bound = change.LSN(s.bound.Load())
 		st.Backfills = s.loads.status()
 		st.Held = s.holds.reasons()
+		st.InFlight = int(s.inFlight.Load())
+	}
+	if at := p.progressed.Load(); at != 0 {
+		st.LastProgress = time.Unix(0, at)
 	}
 	return st
 }

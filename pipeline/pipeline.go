@@ -58,6 +58,8 @@ type Pipeline struct {
 	Config
 	state   atomic.Pointer[Phase]
 	session atomic.Pointer[session]
+	// progressed is when a record was last accounted for, in Unix nanoseconds.
+	progressed atomic.Int64
 }
 
 // New makes a Pipeline.

@@ -165,6 +165,9 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 }
 
 func (s *session) report(outcomes []outcome) {
+	if len(outcomes) > 0 {
+		s.progressed.Store(s.Now().UnixNano())
+	}
 	type key struct{ object, name string }
 	counts := map[key]int{}
 	for _, o := range outcomes {

@@ -38,7 +38,8 @@ func (s *session) dispatchLoop(ctx, hard context.Context, workers *errgroup.Grou
 			return unlessEnded(ctx, err)
 		}
 		workers.Go(func() error {
-			defer func() { <-slots }()
+			s.inFlight.Add(1)
+			defer func() { s.inFlight.Add(-1); <-slots }()
 			err := s.deliver(hard, batch)
 			if err != nil {
 				s.abandoned.Store(true)
