@@ -1,0 +1,80 @@
+# make test      everything that CI runs
+# make demo      Postgres, a HubSpot and the pipeline between them, all throwaway
+# make help      the rest
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.NOTPARALLEL:
+.PHONY: help test demo build test-unit test-go fuzz bench lint fmt generate generated deps clean
+
+# Tools are built at these versions from the module proxy into .tools.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := .tools/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# Seconds for each fuzz target, and for all of them.
+FUZZ_SECONDS := 5
+FUZZ_TOTAL := 120
+
+# The commit is written into the binary, where git answers.
+BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+## test: everything that CI runs; installs what it needs where it may
+test: deps lint build generated fuzz test-go
+
+## demo: the whole thing in a terminal, with a throwaway Postgres; Ctrl-C ends it
+demo:
+	@scripts/deps postgres
+	@$(MAKE) --no-print-directory build
+	@exec bin/pgcrm demo
+
+## build: bin/pgcrm, static
+build:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -ldflags '-s -w' -o bin/pgcrm .
+
+## test-unit: the tests that need no Postgres, quickly
+test-unit:
+	go test -short ./...
+
+# Unit and integration tests, in an order that changes, under the race detector.
+test-go:
+	go test -race -shuffle=on -timeout 20m ./...
+
+## fuzz: every fuzz target, FUZZ_SECONDS each, FUZZ_TOTAL in all
+fuzz:
+	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TOTAL)
+
+## bench: every benchmark
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+## lint: format, vet and the linters of .golangci.yml
+lint: $(GOLANGCI_LINT)
+	$(GOLANGCI_LINT) fmt --diff
+	go vet ./...
+	$(GOLANGCI_LINT) run
+
+## fmt: format the code as lint wants it
+fmt: $(GOLANGCI_LINT)
+	$(GOLANGCI_LINT) fmt
+
+## generate: what is made from the code, such as the tables of docs
+generate:
+	go generate ./...
+
+# What is generated is what is committed.
+generated:
+	@scripts/generated
+
+deps:
+	@scripts/deps postgres cc
+
+$(GOLANGCI_LINT):
+	mkdir -p $(@D)
+	GOBIN=$(abspath $(@D)) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(@D)/golangci-lint $@
+
+clean:
+	rm -rf bin .tools
+
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' Makefile | expand -t 12
