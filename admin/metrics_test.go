@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -53,7 +52,7 @@ func serverWith(t *testing.T, snap func() Snapshot) *Server {
 	r.ObserveCall("companies/batch/update", 0, time.Second)
 	r.ObserveDelivery(250*time.Millisecond, 2)
 	r.CountBackfillRows("public.accounts", 50)
-	return New(Options{Listen: "127.0.0.1:0", Snapshot: snap, Recorder: r, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	return New(Options{Listen: "127.0.0.1:0", Snapshot: snap, Recorder: r, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func get(t *testing.T, s *Server, path string) *httptest.ResponseRecorder {

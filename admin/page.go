@@ -43,7 +43,7 @@ func assets() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(body)
+		_, _ = w.Write(body) //nolint:gosec // an embedded file
 	})
 }
 

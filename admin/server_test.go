@@ -70,9 +70,20 @@ func TestMethodsAndPaths(t *testing.T) {
 		method, path string
 		want         int
 	}{
-		{"GET", "/", 200}, {"HEAD", "/", 200}, {"GET", "/assets/page.css", 200}, {"GET", "/assets/page.js", 200}, {"GET", "/assets/icon.svg", 200},
-		{"POST", "/", 405}, {"POST", "/healthz", 405}, {"PUT", "/api/status", 405}, {"DELETE", "/metrics", 405}, {"OPTIONS", "/readyz", 405},
-		{"GET", "/nothing", 404}, {"GET", "/assets/page.html", 404}, {"GET", "/assets/", 404}, {"GET", "/assets/none.css", 404},
+		{"GET", "/", 200},
+		{"HEAD", "/", 200},
+		{"GET", "/assets/page.css", 200},
+		{"GET", "/assets/page.js", 200},
+		{"GET", "/assets/icon.svg", 200},
+		{"POST", "/", 405},
+		{"POST", "/healthz", 405},
+		{"PUT", "/api/status", 405},
+		{"DELETE", "/metrics", 405},
+		{"OPTIONS", "/readyz", 405},
+		{"GET", "/nothing", 404},
+		{"GET", "/assets/page.html", 404},
+		{"GET", "/assets/", 404},
+		{"GET", "/assets/none.css", 404},
 	} {
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))

@@ -108,7 +108,7 @@ func (d *Duration) EnvDecode(value string) error {
 	if days, ok := strings.CutSuffix(value, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 31)
 		if err == nil && n <= math.MaxInt64/uint64(24*time.Hour) {
-			d.Duration = time.Duration(n) * 24 * time.Hour //nolint:gosec // bounded above
+			d.Duration = time.Duration(n) * 24 * time.Hour
 			return nil
 		}
 	}
