@@ -46,8 +46,12 @@ func (a *attempt) job() sink.Job {
 	j := sink.Job{
 		Key:     e.Key,
 		Missing: e.Source.OnMissing,
-		Whole:   e.Whole,
+		Whole:   e.Whole && e.Creates,
 		Props:   a.diff.Send,
+	}
+	if e.Creates {
+		// Of two rows of one record, one may create it and the other not.
+		j.Missing = change.Create
 	}
 	if a.record != nil {
 		j.CRMID = a.record.CRMID

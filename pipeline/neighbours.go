@@ -93,8 +93,8 @@ type Mapper interface {
 	// Map appends the patches that the event asks for. They are valid until the
 	// next call.
 	Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error)
-	// Skipped counts the rows so far whose match column was NULL, by source.
-	Skipped(source int) int
+	// Skipped counts the rows so far whose match column was NULL.
+	Skipped(source *change.Source) uint64
 }
 
 // Ledger is what is remembered. See package ledger.

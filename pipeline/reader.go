@@ -19,7 +19,7 @@ type reading struct {
 	barred    map[string]bool
 	changes   map[countKey]int
 	coalesced map[string]int
-	skipped   []int
+	skipped   []uint64
 }
 
 type countKey struct {
@@ -31,9 +31,9 @@ type countKey struct {
 func (s *session) readLoop(ctx context.Context) error {
 	s.read.changes = map[countKey]int{}
 	s.read.coalesced = map[string]int{}
-	s.read.skipped = make([]int, len(s.Sources))
-	for i := range s.read.skipped {
-		s.read.skipped[i] = s.Mapper.Skipped(i)
+	s.read.skipped = make([]uint64, len(s.Sources))
+	for i, src := range s.Sources {
+		s.read.skipped[i] = s.Mapper.Skipped(src)
 	}
 	s.stream.RequestProgress()
 	for {
@@ -144,8 +144,8 @@ func (s *session) count() {
 	}
 	clear(s.read.coalesced)
 	for i, src := range s.Sources {
-		if n := s.Mapper.Skipped(i); n > s.read.skipped[i] {
-			s.Recorder.CountRecords(src.Target.Object, Skipped, n-s.read.skipped[i])
+		if n := s.Mapper.Skipped(src); n > s.read.skipped[i] {
+			s.Recorder.CountRecords(src.Target.Object, Skipped, int(n-s.read.skipped[i])) //nolint:gosec // rows of one transaction
 			s.read.skipped[i] = n
 		}
 	}

@@ -36,8 +36,11 @@ type Entry struct {
 	// Rejection is set where no record can be addressed; Key is then made up of
 	// the table and the row.
 	Rejection *change.Rejection
-	// Whole is set where the version holds an insert or a snapshot row.
+	// Whole is set where a change in it carries all that its mapping writes.
 	Whole bool
+	// Creates is set where a change in it carries all that a mapping writes which
+	// creates missing records.
+	Creates bool
 	// First and Newest are the positions of the oldest and the newest change in it.
 	First, Newest change.Position
 	// Since is the commit time of the oldest change in it.

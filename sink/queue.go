@@ -105,6 +105,7 @@ func (q *Queue) merge(e *Entry, a *Add) {
 		e.Row = string(p.Row)
 	}
 	e.Whole = e.Whole || p.Whole
+	e.Creates = e.Creates || creates(p)
 	if e.Newest.Before(a.Pos) {
 		e.Newest = a.Pos
 	}
@@ -128,6 +129,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 		Props:     append(change.Props(nil), p.Props...),
 		Rejection: p.Rejection,
 		Whole:     p.Whole,
+		Creates:   creates(p),
 		First:     a.Pos,
 		Newest:    a.Pos,
 		Since:     a.Commit,
@@ -164,6 +166,8 @@ func (q *Queue) append(lane *lane, a *Add) {
 		}
 	}
 }
+
+func creates(p *change.Patch) bool { return p.Whole && p.Source.OnMissing == change.Create }
 
 // unaddressed is the key of a row that addresses no record. Postgres text holds
 // no zero byte, so it is no match value.

@@ -129,6 +129,7 @@ type call struct {
 	late      bool
 	normalise bool
 	echoTrace bool
+	gzip      bool
 	// nameValues: refusals name the bad value.
 	nameValues       bool
 	created, updated stamp
@@ -165,6 +166,7 @@ func (p *Portal) begin(r *http.Request) *call {
 	c.token, c.late, c.inputs, c.plan = nil, false, 0, plan{}
 	c.normalise = q.Normalise.on(true, c.rng)
 	c.echoTrace = q.EchoTrace.on(false, c.rng)
+	c.gzip = q.Gzip.on(false, c.rng)
 	c.nameValues = q.NameValues.on(true, c.rng)
 	c.body, c.out = c.body[:0], c.out[:0]
 	return c
@@ -264,6 +266,12 @@ func (c *call) work() answer {
 		return c.usage()
 	}
 	p := c.portal
+	var malformed error
+	switch c.route.op {
+	case "update", "upsert", "create", "read", "archive":
+		malformed = c.batch.parse(c.body) // the longest part needs no lock
+		c.inputs = len(c.batch.inputs)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.objects[c.route.object]
@@ -275,6 +283,9 @@ func (c *call) work() answer {
 	}
 	if a, ok := c.isJSON(); !ok {
 		return a
+	}
+	if malformed != nil {
+		return c.badJSON(c.body, malformed)
 	}
 	switch c.route.op {
 	case "update", "upsert", "create":

@@ -65,6 +65,8 @@ type Quirks struct {
 	// RotateRefreshToken: each OAuth refresh hands out a new refresh token and
 	// ends the old one. Off.
 	RotateRefreshToken Play `json:"rotateRefreshToken,omitempty"`
+	// Gzip: answers are compressed where the client accepts it. Off.
+	Gzip Play `json:"gzip,omitempty"`
 	// NewFields: answers carry fields that no documentation names. Off.
 	NewFields Play `json:"newFields,omitempty"`
 	// ScopesOnTop: a 403 names the scopes in the top context, as older answers
@@ -78,7 +80,7 @@ func Hostile() Quirks {
 		UpdateErrorsPerInput: Random, NotFoundPerTrace: Random, NotFoundNamesTraces: Random, EchoTrace: Random, Shuffle: On, Normalise: Random,
 		NameValues: Random, MergedWrites: Random, KeepPrimaryID: Random, ConflictFailsBatch: Random,
 		RetryAfter: Random, CountRefused: Off, FoldCase: Off, MixedIDProperties: On, ArchiveUnknown: Random,
-		RotateRefreshToken: Random, NewFields: Random, ScopesOnTop: Random,
+		RotateRefreshToken: Random, Gzip: Random, NewFields: Random, ScopesOnTop: Random,
 	}
 }
 

@@ -11,10 +11,6 @@ import (
 // read answers batch read. Ids that were merged away lead to the survivor.
 func (c *call) read(o *objectType) answer {
 	b := &c.batch
-	if err := b.parse(c.body); err != nil {
-		return c.badJSON(c.body, err)
-	}
-	c.inputs = len(b.inputs)
 	if c.inputs == 0 {
 		return c.nothing()
 	}

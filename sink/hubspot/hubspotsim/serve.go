@@ -2,6 +2,7 @@ package hubspotsim
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,9 @@ func (c *call) serve(w http.ResponseWriter, r *http.Request) int {
 	}
 	a := c.answer()
 	p.sleep(r.Context(), c.plan.after)
+	if c.gzip && len(a.body) > 0 && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		a = compressed(a)
+	}
 	return c.spoil(w, a)
 }
 
@@ -153,6 +157,19 @@ func (c *call) spoil(w http.ResponseWriter, a answer) int {
 	return c.send(w, a)
 }
 
+func compressed(a answer) answer {
+	var body bytes.Buffer
+	z := gzip.NewWriter(&body)
+	_, _ = z.Write(a.body) // a bytes.Buffer takes all
+	_ = z.Close()
+	a.body = body.Bytes()
+	if a.header == nil {
+		a.header = http.Header{}
+	}
+	a.header.Set("Content-Encoding", "gzip")
+	return a
+}
+
 // cut closes the connection without an answer.
 func cut(http.ResponseWriter) int { panic(http.ErrAbortHandler) }
 
@@ -166,6 +183,9 @@ func (c *call) head(w http.ResponseWriter, a answer) {
 		kind = "text/html; charset=UTF-8"
 	}
 	h.Set("Content-Type", kind)
+	if a.status >= 300 && a.status < 400 {
+		h.Set("Location", c.request.URL.Path+"?redirected=true")
+	}
 	h.Set("X-Hubspot-Correlation-Id", c.id)
 	h.Set("X-Request-Id", c.id)
 	if a.status != http.StatusNoContent {

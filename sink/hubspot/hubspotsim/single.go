@@ -95,10 +95,6 @@ func (c *call) deleteOne(o *objectType) answer {
 // archiveBatch takes record ids only.
 func (c *call) archiveBatch(o *objectType) answer {
 	b := &c.batch
-	if err := b.parse(c.body); err != nil {
-		return c.badJSON(c.body, err)
-	}
-	c.inputs = len(b.inputs)
 	if c.inputs > maxInputs {
 		return c.invalid(nil, "The maximum number of inputs supported in a batch is %d. Please reduce the number of items and try again", maxInputs)
 	}
