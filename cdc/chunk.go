@@ -1,0 +1,254 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Chunk is some rows of a table in the order of its primary key.
+type Chunk struct {
+	// Rows hold the values in the order of the relation's columns.
+	Rows [][]change.Value
+	// Last is the primary key of the last row, as text, in key order: where the
+	// next chunk starts. Nil where there are no rows.
+	Last []string
+	// Snapshot says which transactions the rows include.
+	Snapshot Snapshot
+	// Done is set where no row is left after these.
+	Done bool
+}
+
+// ReadChunk reads the first limit rows whose primary key is greater than after
+// (nil: from the start), and that satisfy where, an SQL condition (empty: all).
+// rel must come from [Describe]. Values are text as in the stream, generated
+// columns included.
+//
+// It takes one round trip and one short read-only transaction; no lock is kept
+// and where cannot write. conn must not be in a transaction.
+func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, after []string, limit int, where string) (Chunk, error) {
+	key, err := readKey(ctx, conn, rel)
+	if err != nil {
+		return Chunk{}, err
+	}
+	if after != nil && len(after) != len(key) {
+		return Chunk{}, fmt.Errorf("table %s: the position %q does not fit its primary key of %d columns: start the table anew", rel, after, len(key))
+	}
+	sql, args := chunkSQL(rel, key, after, limit, where)
+
+	var batch pgconn.Batch
+	exec := func(sql string, args [][]byte) { batch.ExecParams(sql, args, nil, nil, nil) }
+	exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
+	exec("SELECT pg_current_snapshot()", nil)
+	exec(sql, args)
+	exec("COMMIT", nil)
+
+	chunk, err := readBatch(conn.PgConn().ExecBatch(ctx, &batch), rel, limit)
+	if err != nil {
+		if conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
+			_, _ = conn.Exec(ctx, "ROLLBACK")
+		}
+		return Chunk{}, chunkError(rel, where, err)
+	}
+	chunk.Done = len(chunk.Rows) < limit
+	if n := len(chunk.Rows); n > 0 {
+		for _, k := range rel.PrimaryKey {
+			chunk.Last = append(chunk.Last, string(chunk.Rows[n-1][k].Text))
+		}
+	}
+	return chunk, nil
+}
+
+// keyColumn is a column of the primary key, as a statement needs it.
+type keyColumn struct {
+	name, typ string // quoted
+	greater   string // the operator that the key's index orders by, with its schema
+}
+
+// readKey prepares the key. Operators are named with their schema: which one an
+// unqualified > means depends on the search path, and with another one than the
+// index orders by rows would be skipped. For the types of pg_catalog, and for
+// enums and other types made of them, it is pg_catalog's; for those that an
+// extension brings, citext say, the catalog is asked.
+func readKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation) ([]keyColumn, error) {
+	if len(rel.PrimaryKey) == 0 {
+		return nil, problem("table %s has no primary key, by which it would be read: ALTER TABLE %s ADD PRIMARY KEY (...)", rel, rel)
+	}
+	key := make([]keyColumn, len(rel.PrimaryKey))
+	var foreign []string
+	for i, k := range rel.PrimaryKey {
+		c := &rel.Columns[k]
+		key[i] = keyColumn{name: quote(c.Name), typ: quote(c.Type.Schema) + "." + quote(c.Type.Name), greater: "OPERATOR(pg_catalog.>)"}
+		base := &c.Type
+		if base.Base != nil {
+			base = base.Base
+		}
+		if base.Schema != "pg_catalog" && base.Kind == 'b' && base.Elem == nil {
+			foreign = append(foreign, c.Name)
+		}
+	}
+	if len(foreign) == 0 {
+		return key, nil
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT k.place, format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+		FROM pg_index x
+		CROSS JOIN unnest(x.indclass::oid[]) WITH ORDINALITY AS k(class, place)
+		JOIN pg_opclass oc ON oc.oid = k.class
+		JOIN pg_amop a ON a.amopfamily = oc.opcfamily AND a.amoplefttype = oc.opcintype AND a.amoprighttype = oc.opcintype
+			AND a.amopstrategy = 5
+		JOIN pg_operator o ON o.oid = a.amopopr
+		JOIN pg_namespace n ON n.oid = o.oprnamespace
+		WHERE x.indrelid = $1 AND x.indisprimary`, rel.OID)
+	if err != nil {
+		return nil, fmt.Errorf("look up the order of the primary key of %s: %w", rel, err)
+	}
+	var place int
+	var operator string
+	_, err = pgx.ForEachRow(rows, []any{&place, &operator}, func() error {
+		if place < 1 || place > len(key) {
+			return errors.New("the primary key has changed")
+		}
+		key[place-1].greater = operator
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up the order of the primary key of %s: %w", rel, err)
+	}
+	return key, nil
+}
+
+// chunkSQL writes the statement and its parameters.
+func chunkSQL(rel *change.Relation, key []keyColumn, after []string, limit int, where string) (string, [][]byte) {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	for i := range rel.Columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(rel.Columns[i].Name))
+	}
+	fmt.Fprintf(&b, " FROM %s", quoteTable(rel))
+	conditions := make([]string, 0, 2)
+	var args [][]byte
+	if after != nil {
+		conditions = append(conditions, keysetCondition(key))
+		for _, v := range after {
+			args = append(args, []byte(v))
+		}
+	}
+	if where != "" {
+		// The line break ends a comment that the condition may end with.
+		conditions = append(conditions, "("+where+"\n)")
+	}
+	if len(conditions) > 0 {
+		b.WriteString(" WHERE " + strings.Join(conditions, " AND "))
+	}
+	b.WriteString(" ORDER BY ")
+	for i, k := range key {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		// Qualified, so that it is the column and not a name in the select list.
+		b.WriteString(quoteTable(rel) + "." + k.name)
+	}
+	fmt.Fprintf(&b, " LIMIT %d", limit)
+	return b.String(), args
+}
+
+// keysetCondition compares rows where one operator serves all columns, which an
+// index scan can use as it is, and spells the comparison out otherwise.
+func keysetCondition(key []keyColumn) string {
+	names, params := make([]string, len(key)), make([]string, len(key))
+	same := true
+	for i, k := range key {
+		names[i] = k.name
+		params[i] = fmt.Sprintf("$%d::%s", i+1, k.typ)
+		same = same && k.greater == key[0].greater
+	}
+	if same {
+		return fmt.Sprintf("(%s) %s (%s)", strings.Join(names, ", "), key[0].greater, strings.Join(params, ", "))
+	}
+	// a >= x AND (a > x OR a = x AND (...)), written without >= and =.
+	condition := ""
+	for i := len(key) - 1; i >= 0; i-- {
+		greater := fmt.Sprintf("%s %s %s", names[i], key[i].greater, params[i])
+		if condition == "" {
+			condition = greater
+			continue
+		}
+		less := fmt.Sprintf("%s %s %s", params[i], key[i].greater, names[i])
+		condition = fmt.Sprintf("(%s OR NOT (%s) AND %s)", greater, less, condition)
+	}
+	return condition
+}
+
+// readBatch takes the answers to BEGIN, the snapshot, the rows and COMMIT.
+func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, limit int) (chunk Chunk, err error) {
+	defer func() { err = errors.Join(err, results.Close()) }()
+	for n := 0; results.NextResult(); n++ {
+		r := results.ResultReader()
+		for r.NextRow() {
+			values := r.Values()
+			switch {
+			case n == 1:
+				if chunk.Snapshot, err = ParseSnapshot(string(values[0])); err != nil {
+					return chunk, err
+				}
+			case len(values) != len(rel.Columns):
+				return chunk, fmt.Errorf("%d columns instead of %d", len(values), len(rel.Columns))
+			default:
+				if chunk.Rows == nil {
+					chunk.Rows = make([][]change.Value, 0, min(limit, 10_000))
+				}
+				chunk.Rows = append(chunk.Rows, copyRow(values))
+			}
+		}
+		if _, err := r.Close(); err != nil {
+			return chunk, err
+		}
+	}
+	return chunk, nil
+}
+
+// copyRow takes a row out of the read buffer, in two allocations.
+func copyRow(values [][]byte) []change.Value {
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	text := make([]byte, 0, size)
+	row := make([]change.Value, len(values))
+	for i, v := range values {
+		if v == nil {
+			row[i].Kind = change.Null
+			continue
+		}
+		from := len(text)
+		text = append(text, v...)
+		row[i] = change.Value{Kind: change.Text, Text: text[from:len(text):len(text)]}
+	}
+	return row
+}
+
+func chunkError(rel *change.Relation, where string, err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return fmt.Errorf("read rows of %s: %w", rel, err)
+	}
+	switch {
+	case pg.Code == "42501":
+		return problemBecause(err, "table %s cannot be read: %s; GRANT SELECT ON %s to the user of PGCRM_DATABASE_URL", rel, pg.Message, rel)
+	case pg.Code == "42P01" || pg.Code == "42703" && where == "":
+		return problemBecause(err, "table %s has changed: %s; adapt the mapping", rel, pg.Message)
+	case where != "" && (strings.HasPrefix(pg.Code, "42") || strings.HasPrefix(pg.Code, "22") || pg.Code == "25006"):
+		return problemBecause(err, "the condition cannot be used on table %s: %s", rel, pg.Message)
+	}
+	return fmt.Errorf("read rows of %s: %w", rel, err)
+}

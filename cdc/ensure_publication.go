@@ -1,0 +1,150 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// EnsurePublication makes the publication let every change of the tables through:
+// whole tables, partitions under their root's name. It creates one that is
+// missing, and extends one that carries [Marker]. Any other is used as it is if
+// it suits, whoever owns it; otherwise, and where the rights do not suffice, the
+// error has [Problems] with the statements to run.
+func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) (created bool, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// Two instances that start together take turns.
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "pgcrm publication "+name); err != nil {
+			return err
+		}
+		plan, err := planPublication(ctx, tx.Conn(), name, rels)
+		if err != nil {
+			return err
+		}
+		if err := problemsError(plan.problems); err != nil {
+			return err
+		}
+		for _, sql := range plan.statements {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return publicationRefused(err, plan.statements)
+			}
+		}
+		created = plan.create
+		return nil
+	})
+	var p *Problems
+	if err != nil && !errors.As(err, &p) {
+		err = fmt.Errorf("set up publication %s: %w", quote(name), err)
+	}
+	return created && err == nil, err
+}
+
+// publicationPlan is what has to be done to a publication.
+type publicationPlan struct {
+	create     bool
+	statements []string
+	problems   []string // why it cannot be done here, with what to run
+}
+
+// PublicationSQL returns the statements that would make the publication suit, for
+// a DBA to run. It is empty where it does already.
+func PublicationSQL(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) ([]string, error) {
+	plan, err := planPublication(ctx, conn, name, rels)
+	return plan.statements, err
+}
+
+func planPublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) (publicationPlan, error) {
+	p, exists, err := DescribePublication(ctx, conn, name)
+	if err != nil {
+		return publicationPlan{}, err
+	}
+	facts, err := readTableFacts(ctx, conn, rels)
+	if err != nil {
+		return publicationPlan{}, err
+	}
+	if !exists {
+		return planCreate(name, rels, facts), nil
+	}
+	return planExtend(&p, rels, facts), nil
+}
+
+func planCreate(name string, rels []*change.Relation, facts tableFacts) publicationPlan {
+	plan := publicationPlan{create: true, statements: []string{
+		fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
+			quote(name), quotedTables(rels)),
+		fmt.Sprintf("COMMENT ON PUBLICATION %s IS %s", quote(name), literal(Marker)),
+	}}
+	var lacks []string
+	if !facts.mayCreate {
+		lacks = append(lacks, "CREATE on database "+change.QuoteName(facts.database))
+	}
+	if foreign := facts.notOwned(rels); len(foreign) > 0 {
+		lacks = append(lacks, "ownership of "+tableList(foreign))
+	}
+	if len(lacks) > 0 {
+		plan.problems = []string{fmt.Sprintf("publication %s does not exist, and user %s may not create it (it lacks %s): let an owner run %s",
+			quote(name), change.QuoteName(facts.user), strings.Join(lacks, " and "), plan.statements[0])}
+	}
+	return plan
+}
+
+func planExtend(p *Publication, rels []*change.Relation, facts tableFacts) (plan publicationPlan) {
+	// step adds a statement, or says that somebody else has to run it.
+	step := func(allowed bool, what, format string, args ...any) {
+		sql := fmt.Sprintf("ALTER PUBLICATION "+quote(p.Name)+" "+format, args...)
+		plan.statements = append(plan.statements, sql)
+		if !allowed {
+			plan.problems = append(plan.problems, fmt.Sprintf("publication %s %s: let its owner run %s", quote(p.Name), what, sql))
+		}
+	}
+	ours := p.Ours && p.Owned
+	var absent []*change.Relation
+	viaRoot := p.ViaRoot
+	for _, rel := range rels {
+		fact := facts.byOID[rel.OID]
+		switch {
+		case p.Table(rel.OID) != nil:
+		case fact.root != 0 && p.ViaRoot && p.Table(fact.root) != nil:
+			plan.problems = append(plan.problems, fmt.Sprintf(
+				"table %s is a partition of %s, under whose name publication %s publishes it: map %s", rel, fact.rootName, quote(p.Name), fact.rootName))
+		default:
+			viaRoot = viaRoot || fact.partitioned
+			if !fact.listed(p.Name) && !p.AllTables {
+				absent = append(absent, rel)
+			}
+		}
+	}
+	if !p.Insert || !p.Update || !p.Delete || !p.Truncate {
+		step(ours, "does not publish all of insert, update, delete and truncate", "SET (publish = 'insert, update, delete, truncate')")
+	}
+	if viaRoot && !p.ViaRoot {
+		step(ours, "publishes partitions under their own names", "SET (publish_via_partition_root = true)")
+	}
+	if len(absent) > 0 {
+		step(ours && len(facts.notOwned(absent)) == 0, "lacks "+tableList(absent), "ADD TABLE %s", quotedTables(absent))
+	}
+	return plan
+}
+
+func quotedTables(rels []*change.Relation) string {
+	names := make([]string, len(rels))
+	for i, rel := range rels {
+		names[i] = quoteTable(rel)
+	}
+	return strings.Join(names, ", ")
+}
+
+// publicationRefused adds to the server's refusal what a DBA can run instead.
+func publicationRefused(err error, statements []string) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		return problemBecause(err, "the publication cannot be set up (%s): let an owner run %s", pg.Message, strings.Join(statements, "; "))
+	}
+	return err
+}

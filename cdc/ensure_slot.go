@@ -1,0 +1,156 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// EnsureSlot returns the slot, made first if there is none. The publication must
+// exist before: a slot older than its publication cannot be read.
+//
+// Making a slot waits for every open transaction that has written to end. Each
+// attempt is bounded by Config.LockTimeout, so that nothing queues behind it for
+// long, and logged with what it waits for; attempts go on until ctx ends, and the
+// error is then a [*SlotBlockedError].
+//
+// EnsureSlot must not be used where a position is stored for the slot: there a
+// missing slot means a gap, and [Open] says so.
+func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
+	if err := cfg.problems(); err != nil {
+		return Slot{}, err
+	}
+	conn, _, err := connectReplication(ctx, cfg)
+	if err != nil {
+		return Slot{}, err
+	}
+	defer closeHard(conn)
+	server, err := identify(ctx, conn)
+	if err != nil {
+		return Slot{}, err
+	}
+	slot, ok, err := slotInfo(ctx, conn, cfg.Slot)
+	switch {
+	case err != nil:
+		return Slot{}, err
+	case ok && slot.ConfirmedFlush == 0 && slot.Active && !slot.Lost():
+		return Slot{}, slotActive(slot, errors.New("the slot is being created"))
+	case ok:
+		return slot, slot.usable(server.Database)
+	}
+	if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
+		return Slot{}, err
+	}
+	start, err := createSlot(ctx, cfg, conn)
+	if err != nil {
+		return Slot{}, err
+	}
+	slot, ok, err = slotInfo(ctx, conn, cfg.Slot)
+	if err != nil {
+		return Slot{}, err
+	}
+	if !ok {
+		return Slot{}, &SlotMissingError{Slot: cfg.Slot}
+	}
+	slot.Created, slot.ConsistentPoint = true, start
+	return slot, nil
+}
+
+// createSlot tries until it succeeds, or ctx ends.
+func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn) (change.LSN, error) {
+	if _, err := simpleQuery(ctx, conn, "SET lock_timeout = "+milliseconds(cfg.lockTimeout())); err != nil {
+		return 0, fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
+	}
+	started := time.Now()
+	for {
+		result, err := pglogrepl.CreateReplicationSlot(ctx, conn, quote(cfg.Slot), "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+			Mode:           pglogrepl.LogicalReplication,
+			SnapshotAction: "NOEXPORT_SNAPSHOT",
+		})
+		if err == nil {
+			return change.ParseLSN(result.ConsistentPoint)
+		}
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "55P03" {
+			return 0, createRefused(ctx, cfg, err)
+		}
+		blocked := &SlotBlockedError{Slot: cfg.Slot, cause: err}
+		if blocked.Blockers, err = writers(ctx, conn); err != nil {
+			return 0, err
+		}
+		cfg.logger().WarnContext(ctx, "slot creation waits for open transactions",
+			"slot", cfg.Slot, "waited", time.Since(started).Round(time.Second), "transactions", blocked.Blockers)
+		if ctx.Err() != nil {
+			return 0, blocked
+		}
+	}
+}
+
+// createRefused explains why a slot could not be made.
+func createRefused(ctx context.Context, cfg Config, err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		if ctx.Err() != nil {
+			return &SlotBlockedError{Slot: cfg.Slot, Blockers: lookForWriters(cfg), cause: ctx.Err()}
+		}
+		return fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
+	}
+	switch pg.Code {
+	case "42710": // another instance was faster; it is there now
+		return slotActive(Slot{Name: cfg.Slot}, err)
+	case "53400":
+		return problemBecause(err, "replication slot %s cannot be created: %s; raise max_replication_slots and restart the server, "+
+			"or drop a slot that nobody reads (SELECT * FROM pg_replication_slots WHERE NOT active)", cfg.Slot, pg.Message)
+	case "55000":
+		return problemBecause(err, "replication slot %s cannot be created: %s; ALTER SYSTEM SET wal_level = logical and restart the server",
+			cfg.Slot, pg.Message)
+	case "42501":
+		return problemBecause(err, "replication slot %s cannot be created: %s; %s", cfg.Slot, pg.Message, replicationMend)
+	}
+	return fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
+}
+
+// writers describes the open transactions that have written, oldest first,
+// prepared ones too. A role without pg_read_all_stats sees of others' sessions
+// the process alone.
+func writers(ctx context.Context, conn *pgconn.PgConn) ([]string, error) {
+	rows, err := simpleQuery(ctx, conn, `
+		SELECT text FROM (
+			SELECT format('process %s%s%s', pid, ' (' || nullif(application_name, '') || ')',
+				', open for ' || date_trunc('second', clock_timestamp() - xact_start)) AS text, xact_start AS since
+			FROM pg_stat_activity
+			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+				AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted)
+			UNION ALL
+			SELECT format('prepared transaction %L, open for %s', gid, date_trunc('second', clock_timestamp() - prepared)), prepared
+			FROM pg_prepared_xacts) t
+		ORDER BY since NULLS LAST LIMIT 20`)
+	if err != nil {
+		return nil, fmt.Errorf("look for open transactions: %w", err)
+	}
+	list := make([]string, len(rows))
+	for i, row := range rows {
+		list[i] = string(row[0])
+	}
+	return list, nil
+}
+
+// lookForWriters is for the end of the wait, when ctx is done and the connection
+// with it.
+func lookForWriters(cfg Config) []string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := Connect(ctx, cfg)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close(ctx)
+	list, _ := writers(ctx, conn.PgConn())
+	return list
+}

@@ -1,0 +1,97 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Server says which server answers. SystemID is given to a cluster by initdb and
+// shared by its physical copies; Timeline rises with each promotion, and with
+// each restore to a point in time.
+type Server struct {
+	SystemID   string
+	Timeline   int32
+	Version    int        // server_version_num: 150018
+	FlushLSN   change.LSN // how far the log is on disk: no client has seen more
+	Database   string
+	User       string
+	InRecovery bool // a standby
+}
+
+// minVersion is the oldest server that will do: logical messages reach pgoutput
+// since 14.
+const minVersion = 140000
+
+// Identify asks the server who it is, over a replication connection: a role that
+// can do that can replicate, whatever pg_roles says of it.
+func Identify(ctx context.Context, cfg Config) (Server, error) {
+	conn, _, err := connectReplication(ctx, cfg)
+	if err != nil {
+		return Server{}, err
+	}
+	defer conn.Close(ctx)
+	return identify(ctx, conn)
+}
+
+func identify(ctx context.Context, conn *pgconn.PgConn) (Server, error) {
+	sys, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "42601" {
+			return Server{}, problemBecause(err, "the database does not know IDENTIFY_SYSTEM (%s); %s", pg.Message, poolerMend)
+		}
+		return Server{}, fmt.Errorf("identify the server: %w", err)
+	}
+	rows, err := simpleQuery(ctx, conn, `SELECT current_setting('server_version_num'), current_user, pg_is_in_recovery()`)
+	if err != nil {
+		return Server{}, fmt.Errorf("ask for the server's version: %w", err)
+	}
+	if len(rows) != 1 {
+		return Server{}, fmt.Errorf("ask for the server's version: %d rows", len(rows))
+	}
+	s := Server{
+		SystemID:   sys.SystemID,
+		Timeline:   sys.Timeline,
+		FlushLSN:   change.LSN(sys.XLogPos),
+		Database:   sys.DBName,
+		User:       string(rows[0][1]),
+		InRecovery: string(rows[0][2]) == "t",
+	}
+	if s.Version, err = strconv.Atoi(string(rows[0][0])); err != nil {
+		return Server{}, fmt.Errorf("the server's version: %w", err)
+	}
+	if s.Version < minVersion {
+		return s, problem("Postgres %d is too old: pgcrm needs 14 or later", s.Version/10000)
+	}
+	return s, nil
+}
+
+// FlushLSN is how far the server's log is on disk. On a standby it fails.
+func FlushLSN(ctx context.Context, conn *pgx.Conn) (change.LSN, error) {
+	var text string
+	if err := conn.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&text); err != nil {
+		return 0, fmt.Errorf("ask for the flushed log position: %w", err)
+	}
+	return change.ParseLSN(text)
+}
+
+// simpleQuery runs one statement over the simple protocol, the only one that a
+// replication connection speaks, and returns its rows as text.
+func simpleQuery(ctx context.Context, conn *pgconn.PgConn, sql string) ([][][]byte, error) {
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(results) == 0 {
+		return nil, nil
+	}
+	return results[len(results)-1].Rows, nil
+}
