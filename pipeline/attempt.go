@@ -13,9 +13,10 @@ const notApplied = "not_applied"
 // attempt is one version on its way through a worker.
 type attempt struct {
 	*session
-	entry  *sink.Entry
-	record *change.Record // what the CRM is known to hold; nil for nothing
-	diff   sink.Diff
+	entry   *sink.Entry
+	record  *change.Record // what the CRM is known to hold; nil for nothing
+	settled bool           // the ledger shows every change of it as accounted for
+	diff    sink.Diff
 }
 
 // withoutCall gives the outcome of a version that needs no call.
@@ -24,7 +25,7 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if e.Rejection != nil {
 		return outcome{entry: e, name: Parked, letters: []ledger.Letter{a.letter(ledger.WholeRecord, *e.Rejection)}}, true
 	}
-	if a.accounted(e, a.record) {
+	if a.settled {
 		return outcome{entry: e, name: Unchanged}, true
 	}
 	a.diff = e.Diff(a.record, a.Ledger.Fingerprint)

@@ -66,7 +66,7 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 		sending  []*attempt
 	)
 	for i, e := range batch {
-		a := &attempt{session: s, entry: e, record: records[i]}
+		a := &attempt{session: s, entry: e, record: records[i].now, settled: records[i].settled}
 		if o, done := a.withoutCall(); done {
 			outcomes = append(outcomes, o)
 			continue
@@ -113,12 +113,22 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	}
 }
 
+// remembered is what the ledger knows about the record of an entry.
+type remembered struct {
+	now     *change.Record // what the CRM is known to hold; nil for nothing
+	settled bool           // every change of the entry is accounted for
+}
+
 // lookup asks the ledger what the CRM is known to hold, for as long as it takes.
-func (s *session) lookup(ctx context.Context, target *change.Target, batch []*sink.Entry) ([]*change.Record, error) {
+//
+// A record that is renamed is known under the old key, or, after a rename that
+// was settled, under the new one. Where a later change is accounted for under
+// either, so is the rename: until it was settled, it held both keys.
+func (s *session) lookup(ctx context.Context, target *change.Target, batch []*sink.Entry) ([]remembered, error) {
 	keys := keysOf(batch)
-	for i, e := range batch {
+	for _, e := range batch {
 		if e.OldKey != "" {
-			keys[i] = e.OldKey
+			keys = append(keys, e.OldKey)
 		}
 	}
 	var records []*change.Record
@@ -126,7 +136,24 @@ func (s *session) lookup(ctx context.Context, target *change.Target, batch []*si
 		records, err = s.Ledger.Lookup(ctx, target, keys)
 		return err
 	})
-	return records, err
+	if err != nil {
+		return nil, err
+	}
+	found := make([]remembered, len(batch))
+	renamed := records[len(batch):]
+	for i, e := range batch {
+		found[i] = remembered{records[i], s.accounted(e, records[i])}
+		if e.OldKey == "" {
+			continue
+		}
+		before := renamed[0]
+		renamed = renamed[1:]
+		found[i].settled = found[i].settled || s.accounted(e, before)
+		if before != nil {
+			found[i].now = before
+		}
+	}
+	return found, nil
 }
 
 // persist repeats an operation of the ledger until it succeeds, the ledger says
