@@ -1,0 +1,327 @@
+package mapping
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// SchemaError reports that a column which the mapping needs is gone from the
+// stream's relation or has another type there.
+type SchemaError struct {
+	Table  string
+	Column string
+	Reason string
+}
+
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("column %s of table %s %s; bring it back, or change the mapping and restart", change.QuoteName(e.Column), e.Table, e.Reason)
+}
+
+// Mapper turns events into patches. It reuses its buffers: what a patch points
+// to is valid until the next call of Map. One goroutine.
+type Mapper struct {
+	runners map[TableName][]*runner
+	bound   map[*change.Relation]*binding
+	recent  map[TableName][]*change.Relation
+	last    *change.Relation
+	lastTo  *binding
+	skipped []uint64
+}
+
+// binding is a relation's columns, found for the plans of its table.
+type binding struct {
+	runners []*runner
+	columns [][]int // by runner, by plan column: index in the relation
+	err     error
+}
+
+// relationsKept is how many descriptions of one table stay bound: the stream's,
+// the backfill's, and some on the way out.
+const relationsKept = 4
+
+// Mapper makes a mapper of its own for a goroutine.
+func (m *Mapping) Mapper() *Mapper {
+	x := &Mapper{
+		runners: map[TableName][]*runner{},
+		bound:   map[*change.Relation]*binding{},
+		recent:  map[TableName][]*change.Relation{},
+		skipped: make([]uint64, len(m.sources)),
+	}
+	for table, plans := range m.plans {
+		for _, p := range plans {
+			r := &runner{plan: *p}
+			r.props = slices.Clone(p.props)
+			x.runners[table] = append(x.runners[table], r)
+		}
+	}
+	return x
+}
+
+// Map appends to dst what the event asks of the CRM: for each mapping of the
+// row's table at most one patch, for other events nothing. An error is a
+// [*SchemaError]; dst is then returned as it came, and the same event can be
+// mapped again once the table is mended.
+func (x *Mapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error) {
+	switch ev.Kind {
+	case change.Insert, change.Update, change.Delete:
+	default:
+		return dst, nil
+	}
+	b := x.bind(ev.Relation)
+	if b.err != nil {
+		return dst, b.err
+	}
+	if len(b.runners) > 0 && ev.Kind != change.Delete && len(ev.New) != len(ev.Relation.Columns) {
+		return dst, fmt.Errorf("table %s: the change carries %d columns where %d were announced; this is a fault of the stream, restart", ev.Relation, len(ev.New), len(ev.Relation.Columns))
+	}
+	for i, r := range b.runners {
+		patch, outcome := r.run(ev, b.columns[i])
+		switch outcome {
+		case mapped:
+			dst = append(dst, patch)
+		case skipped:
+			x.skipped[r.source.Index]++
+		}
+	}
+	return dst, nil
+}
+
+// Skipped counts the rows of a source, since the mapper was made, that address
+// no record because their match column is NULL.
+func (x *Mapper) Skipped(s *change.Source) uint64 { return x.skipped[s.Index] }
+
+// bind finds the plans of the relation and the columns that they read.
+func (x *Mapper) bind(rel *change.Relation) *binding {
+	if rel == x.last && rel != nil {
+		return x.lastTo
+	}
+	b := x.bound[rel]
+	if b == nil {
+		b = x.newBinding(rel)
+	}
+	x.last, x.lastTo = rel, b
+	return b
+}
+
+func (x *Mapper) newBinding(rel *change.Relation) *binding {
+	b := &binding{}
+	if rel == nil {
+		return b
+	}
+	table := TableName{rel.Schema, rel.Name}
+	b.runners = x.runners[table]
+	for _, r := range b.runners {
+		columns := make([]int, len(r.columns))
+		for i := range r.columns {
+			need := &r.columns[i]
+			at := rel.Column(need.name)
+			switch {
+			case at < 0:
+				b.err = &SchemaError{rel.String(), need.name, "is no longer there"}
+			case !sameType(&need.typ, &rel.Columns[at].Type):
+				b.err = &SchemaError{rel.String(), need.name, "has another type than when the mapping was compiled"}
+			}
+			columns[i] = at
+		}
+		b.columns = append(b.columns, columns)
+	}
+	x.bound[rel] = b
+	kept := append(x.recent[table], rel)
+	if len(kept) > relationsKept {
+		delete(x.bound, kept[0])
+		kept = slices.Delete(kept, 0, 1)
+	}
+	x.recent[table] = kept
+	return b
+}
+
+type outcome uint8
+
+const (
+	nothing outcome = iota
+	mapped
+	skipped
+)
+
+// runner runs one plan with its own buffers.
+type runner struct {
+	plan
+	ev      *change.Event
+	at      []int
+	full    bool // ev.Old is a whole row
+	key     []byte
+	oldKey  []byte
+	row     []byte
+	scratch []byte
+	packed  change.Props
+}
+
+// run maps one row change.
+func (r *runner) run(ev *change.Event, at []int) (change.Patch, outcome) {
+	r.ev, r.at = ev, at
+	r.full = len(ev.Old) > 0 && !ev.OldIsKey
+	if ev.Kind == change.Delete {
+		return change.Patch{}, nothing
+	}
+	patch := change.Patch{Source: r.source}
+	value := r.known(r.match)
+	if value.Kind == change.Null {
+		return patch, skipped
+	}
+	patch.Row = r.rowKey()
+	var why *change.Rejection
+	if value.Kind == change.Unchanged {
+		why = &change.Rejection{Category: change.InvalidKey, Reason: "the match column is stored out of line and the change does not carry it; ALTER TABLE ... REPLICA IDENTITY FULL makes changes carry it"}
+	} else {
+		r.key, why = r.plan.key.append(r.key[:0], value.Text)
+	}
+	if why != nil {
+		patch.Rejection = why
+		return patch, mapped
+	}
+	patch.Key = r.key
+	moved := r.previousKey(&patch)
+	patch.Props, patch.Whole = r.properties(moved)
+	return patch, mapped
+}
+
+// previousKey sets OldKey, and reports whether the row addressed no record, or
+// another one, before.
+func (r *runner) previousKey(patch *change.Patch) bool {
+	if r.ev.Kind != change.Update || len(r.ev.Old) == 0 {
+		return false
+	}
+	old := r.ev.Old[r.at[r.match]]
+	if old.Kind != change.Text {
+		return old.Kind == change.Null && r.full
+	}
+	var why *change.Rejection
+	r.oldKey, why = r.plan.key.append(r.oldKey[:0], old.Text)
+	if why != nil {
+		return true
+	}
+	if bytes.Equal(r.oldKey, patch.Key) {
+		return false
+	}
+	patch.OldKey = r.oldKey
+	return true
+}
+
+// known is a column's value after the change, from the old row where that holds
+// it and the new one does not.
+func (r *runner) known(column int) change.Value {
+	i := r.at[column]
+	v := r.ev.New[i]
+	if v.Kind == change.Unchanged && i < len(r.ev.Old) && r.ev.Old[i].Kind != change.Unchanged && (r.full || r.ev.Old[i].Kind == change.Text) {
+		return r.ev.Old[i]
+	}
+	return v
+}
+
+// rowKey writes the primary key: the text of its column, or a JSON array of
+// texts.
+func (r *runner) rowKey() []byte {
+	if len(r.primary) == 1 {
+		return r.known(r.primary[0]).Text
+	}
+	r.row = append(r.row[:0], '[')
+	for i, column := range r.primary {
+		if i > 0 {
+			r.row = append(r.row, ',')
+		}
+		r.row = appendJSON(r.row, r.known(column).Text)
+	}
+	r.row = append(r.row, ']')
+	return r.row
+}
+
+// properties packs what the change says of every property. With moved the
+// record may be new to the row: what the new tuple leaves out is taken from a
+// full old one. whole tells whether nothing was left out.
+func (r *runner) properties(moved bool) (packed change.Props, whole bool) {
+	out, whole := r.packed[:0], true
+	for i := range r.props {
+		p := &r.props[i]
+		if p.constant != nil {
+			out = appendConstant(out, p.slot, p.constant)
+			continue
+		}
+		v := r.ev.New[r.at[p.column]]
+		if v.Kind == change.Unchanged && moved {
+			v = r.known(p.column)
+		}
+		switch {
+		case v.Kind == change.Unchanged:
+			whole = false
+		case v.Kind == change.Null:
+			out = r.appendNull(out, p)
+		case p.raw && len(v.Text) <= MaxLength && len(v.Text) > 0 && utf8.Valid(v.Text):
+			out = out.Append(p.slot, change.Set, v.Text)
+		default:
+			out = r.appendValue(out, p, v.Text)
+		}
+	}
+	r.packed = out
+	return out, whole
+}
+
+func appendConstant(out change.Props, slot int, c *constant) change.Props {
+	if len(c.text) == 0 {
+		return out.Append(slot, change.Clear, nil)
+	}
+	return out.Append(slot, change.Set, c.text)
+}
+
+// appendNull applies on_null.
+func (r *runner) appendNull(out change.Props, p *propPlan) change.Props {
+	switch p.onNull {
+	case nullKeep:
+		return out
+	case nullOverwrite:
+		return out.Append(p.slot, change.Clear, nil)
+	}
+	return out.Append(p.slot, r.clearing(p), nil)
+}
+
+// clearing is how a property without a value is cleared: in any case where the
+// old row shows that it had one, else if it was delivered.
+func (r *runner) clearing(p *propPlan) change.PropKind {
+	i := r.at[p.column]
+	if !r.full || r.ev.Kind != change.Update || r.ev.Old[i].Kind != change.Text {
+		return change.ClearIfDelivered
+	}
+	if p.values != nil && p.onOther == otherClear && !p.format.from.array {
+		if _, had := p.values[string(p.format.from.plainText(r.ev.Old[i].Text))]; !had {
+			return change.ClearIfDelivered
+		}
+	}
+	return change.Clear
+}
+
+// appendValue formats a value.
+func (r *runner) appendValue(out change.Props, p *propPlan, text []byte) change.Props {
+	var why *change.Rejection
+	if p.values == nil {
+		r.scratch, why = p.format.append(r.scratch[:0], text)
+	} else {
+		var other otherPolicy
+		r.scratch, other, why = p.translate(r.scratch[:0], text)
+		switch other {
+		case otherKeep:
+			return out
+		case otherClear:
+			return out.Append(p.slot, r.clearing(p), nil)
+		}
+	}
+	switch {
+	case why != nil:
+		return out.AppendRefused(p.slot, *why)
+	case len(r.scratch) == 0:
+		return out.Append(p.slot, change.Clear, nil)
+	}
+	return out.Append(p.slot, change.Set, r.scratch)
+}

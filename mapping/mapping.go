@@ -1,0 +1,93 @@
+package mapping
+
+import (
+	"slices"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Mapping is a mapping file compiled against tables and properties.
+type Mapping struct {
+	targets  []*change.Target
+	sources  []*change.Source
+	plans    map[TableName][]*plan
+	bySource []*plan
+	warnings []Problem
+	hash     string
+}
+
+// plan is one mapping of one table, ready to run.
+type plan struct {
+	source  *change.Source
+	table   TableName
+	columns []planColumn
+	match   int // index into columns
+	key     keyFormat
+	primary []int // indexes into columns, in key order
+	props   []propPlan
+	del     deleteSpec
+	hash    string
+}
+
+// planColumn is a column that the plan reads.
+type planColumn struct {
+	name string
+	typ  change.Type
+}
+
+// propPlan is one property, ready to run. Plans are in order of slot.
+type propPlan struct {
+	slot     int
+	constant *constant           // a const
+	column   int                 // else an index into plan.columns
+	raw      bool                // the column's text is the value, as far as it fits
+	format   format              // how the value is written
+	values   map[string]constant // value map, by the text that a string property would get
+	onOther  otherPolicy
+	onNull   nullPolicy
+}
+
+// constant is a value that the file gives, formatted when compiled. An empty
+// one clears.
+type constant struct{ text []byte }
+
+// Targets lists the sets of records that are written, by Index.
+func (m *Mapping) Targets() []*change.Target { return slices.Clone(m.targets) }
+
+// Sources lists the mappings of tables, by Index.
+func (m *Mapping) Sources() []*change.Source { return slices.Clone(m.sources) }
+
+// Tables lists the mapped tables, sorted.
+func (m *Mapping) Tables() []TableName {
+	tables := make([]TableName, 0, len(m.plans))
+	for t := range m.plans {
+		tables = append(tables, t)
+	}
+	slices.SortFunc(tables, compareTables)
+	return tables
+}
+
+// Columns lists the columns of the table that a mapping reads, the primary
+// key's among them, sorted. What a publication of columns must list.
+func (m *Mapping) Columns(table TableName) []string {
+	var names []string
+	for _, p := range m.plans[table] {
+		for _, c := range p.columns {
+			names = append(names, c.name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Warnings lists what is legal and probably not meant, in the order of the file.
+func (m *Mapping) Warnings() []Problem { return slices.Clone(m.warnings) }
+
+// Hash changes whenever the same row might give other patches: with the file's
+// meaning, the columns' types and the properties' types. The order of the file,
+// comments, and options that come and go leave it alone.
+func (m *Mapping) Hash() string { return m.hash }
+
+// SourceHash is the Hash of one mapping of one table, for deciding whether the
+// table must be sent again.
+func (m *Mapping) SourceHash(s *change.Source) string { return m.bySource[s.Index].hash }
