@@ -5,11 +5,20 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go fuzz bench lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-matrix fuzz bench lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := .tools/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# What is tested, and how: make test-go PACKAGES=./ledger TEST_FLAGS=-v
+PACKAGES := ./...
+TEST_FLAGS := -race -shuffle=on -timeout 20m
+
+# The servers of test-matrix. Where root runs the tests, the user postgres must
+# be able to enter POSTGRES_DIR.
+PG_MAJORS := 14 15 16 17 18
+POSTGRES_DIR := .tools/postgres
 
 # Seconds for each fuzz target, and for all of them.
 FUZZ_SECONDS := 5
@@ -37,7 +46,16 @@ test-unit:
 
 # Unit and integration tests, in an order that changes, under the race detector.
 test-go:
-	go test -race -shuffle=on -timeout 20m ./...
+	go test $(TEST_FLAGS) $(PACKAGES)
+
+## test-matrix: the same tests against each of PG_MAJORS, fetched into POSTGRES_DIR
+test-matrix:
+	@scripts/deps cc
+	@scripts/postgres-servers $(POSTGRES_DIR) $(PG_MAJORS)
+	@failed=; for major in $(PG_MAJORS); do \
+		echo "Postgres $$major"; \
+		PGCRM_TEST_PG_BIN=$(abspath $(POSTGRES_DIR))/$$major/bin go test $(TEST_FLAGS) $(PACKAGES) || failed="$$failed $$major"; \
+	done; [ -z "$$failed" ] || { echo "failed on Postgres$$failed" >&2; exit 1; }
 
 ## fuzz: every fuzz target, FUZZ_SECONDS each, FUZZ_TOTAL in all
 fuzz:
