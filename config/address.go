@@ -78,10 +78,10 @@ func (b *BaseURL) EnvDecode(value string) error {
 	return nil
 }
 
-// privateZones are never delegated in the public DNS: RFC 6761 (localhost,
-// test), RFC 6762 (local), RFC 8375 (home.arpa), and internal, reserved by
-// ICANN in 2024. Kubernetes' cluster.local lies in local.
-var privateZones = []string{".localhost", ".local", ".internal", ".home.arpa", ".test", ".svc"}
+// privateZones are never delegated in the public DNS: RFC 6761 (localhost), RFC
+// 6762 (local, which Kubernetes' cluster.local lies in), internal, reserved by
+// ICANN in 2024, and svc, Kubernetes' short form.
+var privateZones = []string{".localhost", ".local", ".internal", ".svc"}
 
 func private(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
