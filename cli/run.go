@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgcrm/pgcrm/admin"
+	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/config"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/migrations"
+	"github.com/pgcrm/pgcrm/pipeline"
+	"github.com/pgcrm/pgcrm/sink"
+	"github.com/pgcrm/pgcrm/sink/hubspot"
+)
+
+func newRunCommand(stop <-chan struct{}, env Environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Set up what is missing, load the mapped tables once, then stream until stopped",
+		Example: `  PGCRM_DATABASE_URL=postgres://pgcrm@db/app HUBSPOT_ACCESS_TOKEN_FILE=/run/token pgcrm run
+  PGCRM_MAPPING_FILE=crm/pgcrm.yaml PGCRM_LOG_FORMAT=json pgcrm run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, warnings, err := config.Load(env.Env, config.NeedDatabase, config.NeedCRM, config.NeedMapping)
+			if err != nil {
+				return err
+			}
+			log := newLogger(env.Stderr, cfg.Log)
+			for _, w := range warnings {
+				log.Warn("configuration", "warning", w)
+			}
+			r := &runner{cfg: cfg, log: log, recorder: admin.NewRecorder(), beats: admin.NewHeartbeats(time.Now), started: time.Now()}
+			return r.run(cmd.Context(), stop)
+		},
+	}
+}
+
+// runner is one life of `pgcrm run`.
+type runner struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	recorder *admin.Recorder
+	beats    *admin.Heartbeats
+	started  time.Time
+	// onDelivery is told of each delivered record, for the demo; nil otherwise.
+	onDelivery func(pipeline.Delivery)
+
+	status status
+}
+
+// run serves health from the first moment, and everything else as it comes to be.
+func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
+	server := admin.New(admin.Options{
+		Listen:     string(r.cfg.Admin.Listen),
+		Logger:     r.log,
+		Snapshot:   r.status.snapshot,
+		Recorder:   r.recorder,
+		Heartbeats: r.beats,
+	})
+	r.status.init(r)
+	if _, err := server.Listen(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx) })
+	group.Go(func() error {
+		defer cancel()
+		return r.work(ctx, stop)
+	})
+	return group.Wait()
+}
+
+// work sets the road up and walks it until it is told to stop.
+func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
+	db := databaseConfig(r.cfg, r.log)
+	crm, err := r.client()
+	if err != nil {
+		return err
+	}
+	defer crm.CloseIdleConnections()
+
+	p, cleanup, err := r.build(ctx, stop, db, crm)
+	if err != nil {
+		if isClosed(stop) && ctx.Err() == nil {
+			return nil // told to stop before it had begun
+		}
+		return err
+	}
+	defer cleanup()
+	group, ctx := errgroup.WithContext(ctx)
+	watch, unwatch := context.WithCancel(ctx)
+	group.Go(func() error { r.status.watch(watch); return nil })
+	group.Go(func() error {
+		defer unwatch()
+		return p.Run(ctx, stop)
+	})
+	return group.Wait()
+}
+
+// build looks at the neighbours, sets up what is missing, and wires the rooms.
+func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config, crm *hubspot.Client) (*pipeline.Pipeline, func(), error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	beat := r.beats.Loop("setup")
+	defer beat.End()
+	go keepTurning(ctx, beat)
+
+	found, err := look(ctx, r.cfg, db, crm, r.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	stateURL, err := r.cfg.Source.StateURL.Value(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := migrations.Apply(ctx, stateURL, r.cfg.Source.Schema, r.log); err != nil {
+		return nil, nil, err
+	}
+	start, publicationHash, err := establish(ctx, db, found.relations, r.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	book, err := ledger.Open(ctx, ledger.Config{
+		URL:    r.cfg.Source.StateURL.Value,
+		Schema: r.cfg.Source.Schema,
+		// A lookup for each call in flight, the settle, and one for the status.
+		Connections: int32(r.cfg.Delivery.MaxInFlight) + 2, //nolint:gosec // at most 100
+		Logger:      r.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	src := newSource(db)
+	p := pipeline.New(pipeline.Config{
+		Source:    src,
+		Ledger:    book,
+		Mapper:    found.mapping.Mapper(),
+		Deliverer: sink.NewDeliverer(crm, r.log),
+		Recorder:  r.recorder,
+		Log:       r.log,
+		Instance: ledger.Instance{
+			Slot:              db.Slot,
+			Publication:       db.Publication,
+			PublicationHash:   publicationHash,
+			MappingHash:       found.mapping.Hash(),
+			PortalID:          found.portal,
+			InitialCheckpoint: start,
+		},
+		Targets:         found.mapping.Targets(),
+		Sources:         found.mapping.Sources(),
+		SourceHashes:    sourceHashes(found.mapping),
+		Tables:          found.relations,
+		BatchSize:       r.cfg.Delivery.BatchSize,
+		MaxInFlight:     r.cfg.Delivery.MaxInFlight,
+		BufferBytes:     int(r.cfg.Delivery.BufferBytes),
+		ShutdownTimeout: r.cfg.Process.ShutdownTimeout.Duration,
+		Gather:          func() time.Duration { return crm.Gather(r.cfg.Delivery.FlushInterval.Duration) },
+		Backfill:        r.cfg.Mapping.Backfill,
+		ChunkRows:       chunkRows,
+		Now:             time.Now,
+		Beat:            r.beat(),
+		OnDelivery:      r.onDelivery,
+	})
+	r.status.built(p, src, book, crm, found)
+	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "publication", db.Publication,
+		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
+		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
+	return p, func() {
+		src.Close(context.WithoutCancel(ctx))
+		book.Close()
+	}, nil
+}
+
+// chunkRows is how many rows of a backfill are read between two marks.
+const chunkRows = 2000
+
+func (r *runner) beat() func(string) {
+	loops := map[string]*admin.Loop{}
+	for _, name := range pipeline.Loops() {
+		loops[name] = r.beats.Loop(name)
+	}
+	return func(name string) { loops[name].Turn() }
+}
+
+// keepTurning turns the loop of the set-up, which waits for others most of the time.
+func keepTurning(ctx context.Context, loop *admin.Loop) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			loop.Turn()
+		}
+	}
+}
+
+func databaseConfig(cfg *config.Config, log *slog.Logger) cdc.Config {
+	return cdc.Config{
+		URL:         cfg.Source.URL.Value,
+		Slot:        cfg.Source.Slot,
+		Publication: cfg.Source.Publication,
+		Logger:      log,
+	}
+}
+
+func (r *runner) client() (*hubspot.Client, error) {
+	cfg := hubspot.Config{
+		BaseURL:     string(r.cfg.CRM.BaseURL),
+		APIVersion:  r.cfg.CRM.APIVersion,
+		Token:       r.cfg.CRM.Token.Value,
+		MaxInFlight: r.cfg.Delivery.MaxInFlight,
+		RateLimit:   hubspot.RateLimit{Calls: r.cfg.Delivery.RateLimit.Calls, Per: r.cfg.Delivery.RateLimit.Window},
+		QuotaShare:  float64(r.cfg.Delivery.QuotaShare),
+		DailyLimit:  int(r.cfg.Delivery.DailyLimit),
+		UserAgent:   fmt.Sprintf("pgcrm/%s", version),
+		Logger:      r.log,
+		ObserveCall: r.recorder.ObserveCall,
+		Now:         time.Now,
+		Rand:        rand.Float64,
+	}
+	return hubspot.New(cfg)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

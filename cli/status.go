@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pgcrm/pgcrm/admin"
+	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/pipeline"
+	"github.com/pgcrm/pgcrm/sink/hubspot"
+)
+
+// watchEvery is how often the slot and the letters are looked at.
+const watchEvery = 5 * time.Second
+
+// status puts the figures of all rooms together into what health, metrics and
+// the status page show. What costs a query is read by watch now and then; the
+// rest is read when it is asked for.
+type status struct {
+	mu      sync.Mutex
+	r       *runner
+	p       *pipeline.Pipeline
+	src     *source
+	book    *ledger.Ledger
+	crm     *hubspot.Client
+	found   *survey
+	slot    *cdc.Slot
+	missing bool
+	parked  map[string]int64
+}
+
+func (s *status) init(r *runner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.r = r
+}
+
+func (s *status) built(p *pipeline.Pipeline, src *source, book *ledger.Ledger, crm *hubspot.Client, found *survey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.p, s.src, s.book, s.crm, s.found = p, src, book, crm, found
+}
+
+// watch looks at the slot and the letters until ctx ends.
+func (s *status) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		s.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *status) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, watchEvery)
+	defer cancel()
+	slot, slotErr := s.src.slot(ctx)
+	parked, parkedErr := s.book.CountLetters(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missing = isMissing(slotErr)
+	if slotErr == nil {
+		s.slot = &slot
+	}
+	if parkedErr == nil {
+		s.parked = parked
+	}
+}
+
+// snapshot implements admin.Options.Snapshot.
+func (s *status) snapshot() admin.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := thisBuild()
+	now := time.Now().UTC()
+	snap := admin.Snapshot{
+		At:      now,
+		Version: admin.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
+		State:   admin.Starting,
+		Parked:  s.parked,
+	}
+	if s.r == nil {
+		return snap
+	}
+	cfg := s.r.cfg
+	snap.Started, snap.Since = s.r.started.UTC(), s.r.started.UTC()
+	snap.Database = admin.Database{Publication: cfg.Source.Publication, Schema: cfg.Source.Schema}
+	snap.Slot.Name = cfg.Source.Slot
+	snap.Queue.LimitBytes = int64(cfg.Delivery.BufferBytes)
+	snap.CRM.BaseURL = string(cfg.CRM.BaseURL)
+	if s.p == nil {
+		return snap
+	}
+	s.pipeline(&snap, now)
+	s.postgres(&snap)
+	s.hubspot(&snap, now)
+	return snap
+}
+
+func (s *status) pipeline(snap *admin.Snapshot, now time.Time) {
+	st := s.p.Status()
+	snap.State, snap.Since = admin.State(st.Phase.Name), st.Phase.Since.UTC()
+	if st.Phase.Err != nil {
+		snap.Detail = st.Phase.Err.Error()
+	}
+	snap.Queue.Records, snap.Queue.Bytes = st.Queue.Records, int64(st.Queue.Bytes)
+	if !st.Queue.Oldest.IsZero() {
+		age := max(0, now.Sub(st.Queue.Oldest).Seconds())
+		snap.Queue.OldestUnsentSeconds = age
+		snap.Log.LagSeconds = &age
+	}
+	if !st.LastProgress.IsZero() {
+		at := st.LastProgress.UTC()
+		snap.Queue.LastProgress = &at
+	}
+	snap.Queue.InFlight = st.InFlight
+	snap.Log.ReadLSN = admin.LSN(st.Read)
+	snap.Log.CheckpointLSN = admin.LSN(st.Checkpoint)
+	for _, b := range st.Backfills {
+		snap.Backfills = append(snap.Backfills, admin.Backfill{ID: b.ID, Table: b.Table, Rows: b.Rows, Estimate: b.Estimate, Waiting: b.Waiting})
+	}
+	for object, why := range st.Held {
+		snap.Held = append(snap.Held, admin.Held{What: object, Reason: why})
+		snap.CRM.Paused = append(snap.CRM.Paused, admin.Pause{Reason: "mapping", Detail: why, Since: snap.Since})
+	}
+}
+
+func (s *status) postgres(snap *admin.Snapshot) {
+	snap.Database.Name, snap.Database.SystemID = s.found.server.Database, s.found.server.SystemID
+	snap.Database.Server = serverVersion(s.found.server.Version)
+	for _, r := range s.found.relations {
+		snap.Database.Tables = append(snap.Database.Tables, r.String())
+	}
+	switch slot := s.slot; {
+	case s.missing:
+		snap.Slot.Status, snap.Slot.Detail = "missing", "the slot does not exist"
+	case slot != nil:
+		retained := slot.RetainedBytes()
+		snap.Slot.Status, snap.Slot.Detail = slot.WALStatus, slot.Health()
+		snap.Slot.RestartLSN, snap.Slot.ConfirmedLSN = admin.LSN(slot.RestartLSN), admin.LSN(slot.ConfirmedFlush)
+		snap.Slot.RetainedWALBytes, snap.Slot.SafeWALBytes = &retained, slot.SafeWALSize
+		if slot.ActivePID != 0 {
+			pid := slot.ActivePID
+			snap.Slot.ActivePID = &pid
+		}
+		snap.Log.ServerLSN = admin.LSN(slot.CurrentLSN)
+		lag := lagBytes(change.LSN(snap.Log.CheckpointLSN), slot)
+		snap.Log.LagBytes = &lag
+	}
+}
+
+// lagBytes counts from the checkpoint, or from the slot's confirmed position
+// where this process has none: another instance is at work.
+func lagBytes(checkpoint change.LSN, slot *cdc.Slot) int64 {
+	if checkpoint == 0 {
+		return slot.LagBytes()
+	}
+	if slot.CurrentLSN < checkpoint {
+		return 0
+	}
+	return int64(slot.CurrentLSN - checkpoint) //nolint:gosec // a log of 8 EiB has yet to be written
+}
+
+func (s *status) hubspot(snap *admin.Snapshot, now time.Time) {
+	snap.CRM.Portal, snap.CRM.AccountType = s.found.portal, s.found.account.Type
+	snap.CRM.Accepts = true
+	if reason, since, paused := s.crm.Paused(); paused {
+		snap.CRM.Accepts = false
+		snap.CRM.Paused = append(snap.CRM.Paused, admin.Pause{Reason: "credentials", Detail: reason, Since: since.UTC()})
+	}
+	q := s.crm.Quota()
+	snap.CRM.Quota = append(snap.CRM.Quota, admin.Quota{Window: "10s", Limit: int64(q.WindowLimit), Remaining: int64(q.WindowRemaining)})
+	if q.DailyKnown {
+		snap.CRM.Quota = append(snap.CRM.Quota, admin.Quota{Window: "day", Limit: int64(q.DailyLimit), Remaining: int64(q.DailyRemaining)})
+	}
+	if q.DailyBounded && q.DailyLeft <= 0 {
+		snap.CRM.Accepts = false
+		snap.CRM.Paused = append(snap.CRM.Paused, admin.Pause{Reason: "daily_quota", Detail: "the day's calls are used up until " + q.BlockedUntil.UTC().Format(time.RFC3339), Since: now})
+	}
+}
