@@ -25,22 +25,32 @@ type Chunk struct {
 	Done bool
 }
 
-// ReadChunk reads the first limit rows whose primary key is greater than after
-// (nil: from the start), and that satisfy where, an SQL condition (empty: all).
+// Range says which rows of a table to read. The zero value but for Limit is the
+// start of the table.
+type Range struct {
+	After []string // primary key, as text, that the rows come behind; nil for the first row on
+	UpTo  []string // primary key that they end with; nil for all
+	Limit int      // rows
+	Where string   // SQL condition; empty for all rows
+}
+
+// ReadChunk reads the first rows of the range in the order of the primary key.
 // rel must come from [Describe]. Values are text as in the stream, generated
 // columns included.
 //
 // It takes one round trip and one short read-only transaction; no lock is kept
-// and where cannot write. conn must not be in a transaction.
-func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, after []string, limit int, where string) (Chunk, error) {
+// and Where cannot write. conn must not be in a transaction.
+func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, r Range) (Chunk, error) {
 	key, err := readKey(ctx, conn, rel)
 	if err != nil {
 		return Chunk{}, err
 	}
-	if after != nil && len(after) != len(key) {
-		return Chunk{}, fmt.Errorf("table %s: the position %q does not fit its primary key of %d columns: start the table anew", rel, after, len(key))
+	for _, position := range [][]string{r.After, r.UpTo} {
+		if position != nil && len(position) != len(key) {
+			return Chunk{}, fmt.Errorf("table %s: the position %q does not fit its primary key of %d columns: start the table anew", rel, position, len(key))
+		}
 	}
-	sql, args := chunkSQL(rel, key, after, limit, where)
+	sql, args := chunkSQL(rel, key, r)
 
 	var batch pgconn.Batch
 	exec := func(sql string, args [][]byte) { batch.ExecParams(sql, args, nil, nil, nil) }
@@ -49,14 +59,14 @@ func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, after 
 	exec(sql, args)
 	exec("COMMIT", nil)
 
-	chunk, err := readBatch(conn.PgConn().ExecBatch(ctx, &batch), rel, limit)
+	chunk, err := readBatch(conn.PgConn().ExecBatch(ctx, &batch), rel, r.Limit)
 	if err != nil {
 		if conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
 			_, _ = conn.Exec(ctx, "ROLLBACK")
 		}
-		return Chunk{}, chunkError(rel, where, err)
+		return Chunk{}, chunkError(rel, r.Where, err)
 	}
-	chunk.Done = len(chunk.Rows) < limit
+	chunk.Done = len(chunk.Rows) < r.Limit
 	if n := len(chunk.Rows); n > 0 {
 		for _, k := range rel.PrimaryKey {
 			chunk.Last = append(chunk.Last, string(chunk.Rows[n-1][k].Text))
@@ -64,6 +74,9 @@ func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, after 
 	}
 	return chunk, nil
 }
+
+// catalogGreater is how the types of pg_catalog compare.
+const catalogGreater = "OPERATOR(pg_catalog.>)"
 
 // keyColumn is a column of the primary key, as a statement needs it.
 type keyColumn struct {
@@ -84,7 +97,7 @@ func readKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation) ([]keyCo
 	var foreign []string
 	for i, k := range rel.PrimaryKey {
 		c := &rel.Columns[k]
-		key[i] = keyColumn{name: quote(c.Name), typ: quote(c.Type.Schema) + "." + quote(c.Type.Name), greater: "OPERATOR(pg_catalog.>)"}
+		key[i] = keyColumn{name: quote(c.Name), typ: quote(c.Type.Schema) + "." + quote(c.Type.Name), greater: catalogGreater}
 		base := &c.Type
 		if base.Base != nil {
 			base = base.Base
@@ -125,7 +138,7 @@ func readKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation) ([]keyCo
 }
 
 // chunkSQL writes the statement and its parameters.
-func chunkSQL(rel *change.Relation, key []keyColumn, after []string, limit int, where string) (string, [][]byte) {
+func chunkSQL(rel *change.Relation, key []keyColumn, r Range) (string, [][]byte) {
 	var b strings.Builder
 	b.WriteString("SELECT ")
 	for i := range rel.Columns {
@@ -137,15 +150,22 @@ func chunkSQL(rel *change.Relation, key []keyColumn, after []string, limit int, 
 	fmt.Fprintf(&b, " FROM %s", quoteTable(rel))
 	conditions := make([]string, 0, 2)
 	var args [][]byte
-	if after != nil {
-		conditions = append(conditions, keysetCondition(key))
-		for _, v := range after {
+	bind := func(position []string) (first int) {
+		first = len(args) + 1
+		for _, v := range position {
 			args = append(args, []byte(v))
 		}
+		return first
 	}
-	if where != "" {
+	if r.After != nil {
+		conditions = append(conditions, keysetCondition(key, bind(r.After)))
+	}
+	if r.UpTo != nil {
+		conditions = append(conditions, endCondition(key, bind(r.UpTo)))
+	}
+	if r.Where != "" {
 		// The line break ends a comment that the condition may end with.
-		conditions = append(conditions, "("+where+"\n)")
+		conditions = append(conditions, "("+r.Where+"\n)")
 	}
 	if len(conditions) > 0 {
 		b.WriteString(" WHERE " + strings.Join(conditions, " AND "))
@@ -158,18 +178,19 @@ func chunkSQL(rel *change.Relation, key []keyColumn, after []string, limit int, 
 		// Qualified, so that it is the column and not a name in the select list.
 		b.WriteString(quoteTable(rel) + "." + k.name)
 	}
-	fmt.Fprintf(&b, " LIMIT %d", limit)
+	fmt.Fprintf(&b, " LIMIT %d", r.Limit)
 	return b.String(), args
 }
 
-// keysetCondition compares rows where one operator serves all columns, which an
+// keysetCondition is true for rows behind the position in the parameters from
+// first on. It compares rows where one operator serves all columns, which an
 // index scan can use as it is, and spells the comparison out otherwise.
-func keysetCondition(key []keyColumn) string {
+func keysetCondition(key []keyColumn, first int) string {
 	names, params := make([]string, len(key)), make([]string, len(key))
 	same := true
 	for i, k := range key {
 		names[i] = k.name
-		params[i] = fmt.Sprintf("$%d::%s", i+1, k.typ)
+		params[i] = fmt.Sprintf("$%d::%s", first+i, k.typ)
 		same = same && k.greater == key[0].greater
 	}
 	if same {
@@ -187,6 +208,16 @@ func keysetCondition(key []keyColumn) string {
 		condition = fmt.Sprintf("(%s OR NOT (%s) AND %s)", greater, less, condition)
 	}
 	return condition
+}
+
+// endCondition is true for rows up to the position in the parameters from first
+// on. With the operators of pg_catalog an index scan can end there.
+func endCondition(key []keyColumn, first int) string {
+	behind := keysetCondition(key, first)
+	if up, ok := strings.CutPrefix(behind, "("); ok && strings.Count(up, catalogGreater) == 1 {
+		return strings.Replace(behind, catalogGreater, "OPERATOR(pg_catalog.<=)", 1)
+	}
+	return "NOT (" + behind + ")"
 }
 
 // readBatch takes the answers to BEGIN, the snapshot, the rows and COMMIT.

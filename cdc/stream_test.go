@@ -158,7 +158,7 @@ func TestTextDoesNotDependOnTheRole(t *testing.T) {
 		t.Errorf("stream: %s\nwant    %s", got[0], want)
 	}
 	conn := d.connect()
-	chunk, err := ReadChunk(d.ctx, conn, d.describe("t")[0], nil, 10, "")
+	chunk, err := ReadChunk(d.ctx, conn, d.describe("t")[0], Range{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
