@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcrm/pgcrm/change"
 )
@@ -110,8 +111,30 @@ func (l *Ledger) Begin(ctx context.Context, in Instance, targets []*change.Targe
 	l.settle.Lock()
 	defer l.settle.Unlock()
 	l.names.reset()
-	var st State
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	st, err := l.takeOver(ctx, in, targets)
+	if locked(err) {
+		if err = l.evict(ctx); err == nil {
+			st, err = l.takeOver(ctx, in, targets)
+		}
+	}
+	if err != nil {
+		l.names.reset() // numbers that were not committed
+		var refusal *Error
+		if errors.As(err, &refusal) {
+			return State{}, refusal
+		}
+		return State{}, explain("take over the state", err)
+	}
+	l.epoch.Store(st.Epoch)
+	return st, nil
+}
+
+// takeOver is Begin's transaction.
+func (l *Ledger) takeOver(ctx context.Context, in Instance, targets []*change.Target) (st State, err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
+			return err
+		}
 		first, err := l.create(ctx, tx, in)
 		if err != nil {
 			return err
@@ -136,16 +159,27 @@ func (l *Ledger) Begin(ctx context.Context, in Instance, targets []*change.Targe
 		l.setKey(key)
 		return l.letters.load(ctx, tx)
 	})
+	return st, err
+}
+
+// locked reports whether an older instance's settle is under way.
+func locked(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
+}
+
+// evict ends the sessions that have held the state row for too long: a stopped
+// process can leave a settle half sent for ever. Whoever calls Begin holds the
+// slot, so their settle would fail at the next one anyway.
+func (l *Ledger) evict(ctx context.Context) error {
+	l.logger.WarnContext(ctx, "an older instance holds the state in an unfinished transaction; its session is ended")
+	_, err := l.pool.Exec(ctx, `SELECT pg_terminate_backend(k.pid) FROM pg_locks k JOIN pg_stat_activity a ON a.pid = k.pid
+		WHERE k.relation = 'state'::regclass AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND k.mode = 'RowExclusiveLock' AND k.granted AND k.pid <> pg_backend_pid() AND a.xact_start < now() - interval '2 s'`)
 	if err != nil {
-		l.names.reset() // numbers that were not committed
-		var refusal *Error
-		if errors.As(err, &refusal) {
-			return State{}, refusal
-		}
-		return State{}, explain("take over the state", err)
+		return fmt.Errorf("end the older instance's session: %w", err)
 	}
-	l.epoch.Store(st.Epoch)
-	return st, nil
+	return nil
 }
 
 // create makes the state rows where they are missing.

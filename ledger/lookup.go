@@ -81,18 +81,27 @@ func (l *Ledger) Lookup(ctx context.Context, target *change.Target, keys []strin
 func readRecords(r *pgconn.ResultReader, records []*change.Record, names *targetNames, properties int) error {
 	slab := make([]change.Record, len(records))
 	facts := make([]change.Fact, len(records)*properties)
+	type span struct{ record, end int }
+	var ids []byte
+	spans := make([]span, 0, len(records))
 	for r.NextRow() {
 		v := r.Values()
 		i := int(binary.BigEndian.Uint32(v[0]))
 		rec := &slab[i]
 		rec.Accounted.LSN = change.LSN(binary.BigEndian.Uint64(v[1]))
 		rec.Accounted.Ordinal = binary.BigEndian.Uint32(v[2])
-		rec.CRMID = string(v[3])
+		ids = append(ids, v[3]...)
+		spans = append(spans, span{i, len(ids)})
 		rec.Facts = facts[i*properties : (i+1)*properties : (i+1)*properties]
 		if err := readFacts(rec.Facts, v[4], names.slots); err != nil {
 			return err
 		}
 		records[i] = rec
+	}
+	text, start := string(ids), 0
+	for _, s := range spans {
+		slab[s.record].CRMID = text[start:s.end]
+		start = s.end
 	}
 	return nil
 }

@@ -82,9 +82,9 @@ var (
 		ON CONFLICT (target, key) DO UPDATE SET
 			lsn = GREATEST(r.lsn, excluded.lsn),
 			ordinal = CASE WHEN r.lsn > excluded.lsn THEN r.ordinal WHEN r.lsn < excluded.lsn THEN excluded.ordinal ELSE GREATEST(r.ordinal, excluded.ordinal) END,
-			delivered_at = COALESCE(excluded.delivered_at, r.delivered_at),
+			delivered_at = GREATEST(r.delivered_at, excluded.delivered_at),
 			source = excluded.source, row_key = excluded.row_key,
-			crm_id = COALESCE(excluded.crm_id, r.crm_id),
+			crm_id = CASE WHEN excluded.crm_id = '' THEN r.crm_id ELSE excluded.crm_id END,
 			facts = excluded.facts`}
 	chunkStatement = statement{"chunk", `UPDATE backfill SET done_to = $2, rows = GREATEST(rows, $3),
 		state = CASE WHEN NOT $4 OR state NOT IN ('waiting', 'running') THEN state ELSE 'done' END,
@@ -154,7 +154,7 @@ func (l *Ledger) Stop(ctx context.Context, checkpoint change.LSN) error {
 // release lets go of what a settle was made of, and of buffers that only an
 // unusually large one needed.
 func (sc *scratch) release() {
-	const keep = 4096
+	const keep = 16384
 	if cap(sc.records) > keep {
 		*sc = scratch{}
 	}
@@ -233,16 +233,12 @@ func (sc *scratch) upserts(t *transaction) {
 		c[3].addInt2(r.target.id)
 		c[4].addInt2(r.source)
 		c[5].addString(r.address)
-		if r.Row == "" || r.Row == r.Key {
-			c[6].addNull()
+		if r.Row == r.Key {
+			c[6].addString("")
 		} else {
 			c[6].addString(address(r.Row))
 		}
-		if r.CRMID == "" {
-			c[7].addNull()
-		} else {
-			c[7].addString(r.CRMID)
-		}
+		c[7].addString(r.CRMID)
 		start := c[8].begin()
 		c[8].buf = appendFacts(c[8].buf, r.Facts, r.target.ids, r.target.order)
 		c[8].end(start)

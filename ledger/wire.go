@@ -21,27 +21,22 @@ const (
 // element, in a buffer that is used again. Handing pgx slices instead would
 // cost an allocation per element.
 type array struct {
-	oid  uint32
-	n    int32
-	null bool
-	buf  []byte
+	oid uint32
+	n   int32
+	buf []byte
 }
 
-const arrayHeader = 20 // dimensions, has-null flag, element OID, length, lower bound
+const arrayHeader = 20 // dimensions, whether there are NULLs, element OID, length, lower bound
 
 func (a *array) reset(oid uint32) {
-	a.oid, a.n, a.null = oid, 0, false
+	a.oid, a.n = oid, 0
 	a.buf = append(a.buf[:0], make([]byte, arrayHeader)...)
 }
 
 // bytes finishes the header. An empty array has no dimensions.
 func (a *array) bytes() []byte {
 	b := binary.BigEndian
-	var null uint32
-	if a.null {
-		null = 1
-	}
-	b.PutUint32(a.buf[4:], null)
+	b.PutUint32(a.buf[4:], 0)
 	b.PutUint32(a.buf[8:], a.oid)
 	if a.n == 0 {
 		b.PutUint32(a.buf, 0)
@@ -56,12 +51,6 @@ func (a *array) bytes() []byte {
 func (a *array) length(n int) {
 	a.n++
 	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(n)) //nolint:gosec // below 1 GiB
-}
-
-func (a *array) addNull() {
-	a.n++
-	a.null = true
-	a.buf = append(a.buf, 0xff, 0xff, 0xff, 0xff)
 }
 
 func (a *array) addInt2(v int16) {
@@ -93,10 +82,10 @@ func (a *array) addString(s string) {
 	a.buf = append(a.buf, s...)
 }
 
-// addTime adds a timestamptz, NULL for the zero time.
+// addTime adds a timestamptz, -infinity for the zero time.
 func (a *array) addTime(t time.Time) {
 	if t.IsZero() {
-		a.addNull()
+		a.addUint64(1 << 63)
 		return
 	}
 	a.addUint64(uint64(t.UnixMicro() - microsTo2000)) //nolint:gosec // the bits
@@ -128,11 +117,13 @@ func (a *array) end(start int) {
 // microsTo2000 is Postgres's epoch after Unix's.
 const microsTo2000 = 946_684_800_000_000
 
-func wireTime(b []byte) time.Time {
-	if len(b) != 8 {
+// readTime reads a timestamptz.
+func readTime(b []byte) time.Time {
+	v := binary.BigEndian.Uint64(b)
+	if v == 1<<63 {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(binary.BigEndian.Uint64(b)) + microsTo2000).UTC() //nolint:gosec // the bits
+	return time.UnixMicro(int64(v) + microsTo2000).UTC() //nolint:gosec // the bits
 }
 
 func wireInt8(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) } //nolint:gosec // the bits
