@@ -186,25 +186,19 @@ func chunkSQL(rel *change.Relation, key []keyColumn, r Range) (string, [][]byte)
 // first on. It compares rows where one operator serves all columns, which an
 // index scan can use as it is, and spells the comparison out otherwise.
 func keysetCondition(key []keyColumn, first int) string {
-	names, params := make([]string, len(key)), make([]string, len(key))
-	same := true
-	for i, k := range key {
-		names[i] = k.name
-		params[i] = fmt.Sprintf("$%d::%s", first+i, k.typ)
-		same = same && k.greater == key[0].greater
-	}
-	if same {
-		return fmt.Sprintf("(%s) %s (%s)", strings.Join(names, ", "), key[0].greater, strings.Join(params, ", "))
+	if operator, ok := oneOperator(key); ok {
+		return rowComparison(key, first, operator)
 	}
 	// a >= x AND (a > x OR a = x AND (...)), written without >= and =.
 	condition := ""
 	for i := len(key) - 1; i >= 0; i-- {
-		greater := fmt.Sprintf("%s %s %s", names[i], key[i].greater, params[i])
+		param := fmt.Sprintf("$%d::%s", first+i, key[i].typ)
+		greater := fmt.Sprintf("%s %s %s", key[i].name, key[i].greater, param)
 		if condition == "" {
 			condition = greater
 			continue
 		}
-		less := fmt.Sprintf("%s %s %s", params[i], key[i].greater, names[i])
+		less := fmt.Sprintf("%s %s %s", param, key[i].greater, key[i].name)
 		condition = fmt.Sprintf("(%s OR NOT (%s) AND %s)", greater, less, condition)
 	}
 	return condition
@@ -213,11 +207,31 @@ func keysetCondition(key []keyColumn, first int) string {
 // endCondition is true for rows up to the position in the parameters from first
 // on. With the operators of pg_catalog an index scan can end there.
 func endCondition(key []keyColumn, first int) string {
-	behind := keysetCondition(key, first)
-	if up, ok := strings.CutPrefix(behind, "("); ok && strings.Count(up, catalogGreater) == 1 {
-		return strings.Replace(behind, catalogGreater, "OPERATOR(pg_catalog.<=)", 1)
+	if operator, ok := oneOperator(key); ok && operator == catalogGreater {
+		return rowComparison(key, first, "OPERATOR(pg_catalog.<=)")
 	}
-	return "NOT (" + behind + ")"
+	return "NOT (" + keysetCondition(key, first) + ")"
+}
+
+// oneOperator is the operator that compares every column of the key, if there is
+// one.
+func oneOperator(key []keyColumn) (operator string, ok bool) {
+	for _, k := range key {
+		if k.greater != key[0].greater {
+			return "", false
+		}
+	}
+	return key[0].greater, true
+}
+
+// rowComparison compares the key with the parameters from first on.
+func rowComparison(key []keyColumn, first int, operator string) string {
+	names, params := make([]string, len(key)), make([]string, len(key))
+	for i, k := range key {
+		names[i] = k.name
+		params[i] = fmt.Sprintf("$%d::%s", first+i, k.typ)
+	}
+	return fmt.Sprintf("(%s) %s (%s)", strings.Join(names, ", "), operator, strings.Join(params, ", "))
 }
 
 // readBatch takes the answers to BEGIN, the snapshot, the rows and COMMIT.

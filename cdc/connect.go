@@ -163,7 +163,7 @@ func connectError(err error) error {
 	case !transientNetwork(err):
 		mend = "the server's certificate is not trusted: set sslrootcert and sslmode in PGCRM_DATABASE_URL"
 	}
-	return problemBecause(err, "cannot connect to the database: %s; %s", oneLine(err), mend)
+	return problemBecause(err, "cannot connect to the database: %s; %s", briefly(err), mend)
 }
 
 // connectMend explains the server's refusal of a connection.
@@ -211,4 +211,16 @@ func pooler(pg *pgconn.PgError) bool {
 		pg.Code == "42601" && strings.Contains(m, "identify_system")
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// briefly writes on one line what pgx says on several: one for each address, and
+// each again without TLS.
+func briefly(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		return dns.Error()
+	case errors.As(err, &op):
+		return op.Error()
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
