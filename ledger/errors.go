@@ -38,7 +38,7 @@ func Transient(err error) bool {
 	case !errors.As(err, &pg):
 		return true // no answer from a server at all
 	}
-	switch pg.Code[:2] {
+	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08", // connection exceptions
 		"40", // rolled back: deadlock, serialization
 		"53", // out of connections, memory, disk

@@ -117,14 +117,7 @@ func (a *array) end(start int) {
 // microsTo2000 is Postgres's epoch after Unix's.
 const microsTo2000 = 946_684_800_000_000
 
-// readTime reads a timestamptz.
-func readTime(b []byte) time.Time {
-	v := binary.BigEndian.Uint64(b)
-	if v == 1<<63 {
-		return time.Time{}
-	}
-	return time.UnixMicro(int64(v) + microsTo2000).UTC() //nolint:gosec // the bits
-}
+// Single parameters in binary form.
 
 func wireInt8(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) } //nolint:gosec // the bits
 func wireLSN(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }

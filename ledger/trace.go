@@ -1,0 +1,100 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Attach reads the numbers of targets without taking anything over, so that
+// Lookup, Trace and KeysOf serve a command that runs beside the instance. What
+// the ledger has never met simply has no records.
+func (l *Ledger) Attach(ctx context.Context, targets []*change.Target) error {
+	ctx, cancel := l.within(ctx)
+	defer cancel()
+	for _, t := range targets {
+		rows, _ := l.pool.Query(ctx, `SELECT t.id, coalesce(p.id, 0), coalesce(p.name, '')
+			FROM target t LEFT JOIN property p ON p.target = t.id WHERE t.object = $1 AND t.match = $2`, t.Object, t.Match)
+		id, next := int16(-1), int32(0)
+		byName := map[string]int32{}
+		var property int32
+		var name string
+		_, err := pgx.ForEachRow(rows, []any{&id, &property, &name}, func() error {
+			byName[name] = property
+			next = max(next, property+1)
+			return nil
+		})
+		if err != nil {
+			return explain("read the targets", err)
+		}
+		for _, name := range t.Properties {
+			if _, ok := byName[name]; !ok {
+				byName[name] = next
+				next++
+			}
+		}
+		l.names.addTarget(t, id, byName)
+	}
+	return nil
+}
+
+// Trace is where a record came from, beside what is known of it.
+type Trace struct {
+	Record *change.Record
+	Table  string // of the last delivery
+	Row    string // primary key; of a very long one what stands for it
+	// DeliveredAt is when the CRM last answered; zero where nothing was sent.
+	DeliveredAt time.Time
+}
+
+// Trace tells of one record; false where nothing is known of it.
+func (l *Ledger) Trace(ctx context.Context, target *change.Target, key string) (Trace, bool, error) {
+	records, err := l.Lookup(ctx, target, []string{key})
+	if err != nil || records[0] == nil {
+		return Trace{}, false, err
+	}
+	trace := Trace{Record: records[0]}
+	ctx, cancel := l.within(ctx)
+	defer cancel()
+	var row []byte
+	var delivered *time.Time
+	err = l.pool.QueryRow(ctx, `SELECT s.table_name, CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END, NULLIF(r.delivered_at, '-infinity')
+		FROM record r JOIN source s ON s.id = r.source WHERE r.target = $1 AND r.key = $2`,
+		l.names.target(target).id, []byte(address(key))).Scan(&trace.Table, &row, &delivered)
+	if err != nil {
+		return Trace{}, false, explain("look up a record", err)
+	}
+	trace.Row = string(row)
+	if delivered != nil {
+		trace.DeliveredAt = *delivered
+	}
+	return trace, true, nil
+}
+
+// KeysOf tells under which keys records were last delivered from a row: of one
+// that changed its key, the old one.
+func (l *Ledger) KeysOf(ctx context.Context, source *change.Source, row string) ([]string, error) {
+	ctx, cancel := l.within(ctx)
+	defer cancel()
+	var target int16 = -1
+	if names := l.names.target(source.Target); names != nil {
+		target = names.id
+	}
+	rows, _ := l.pool.Query(ctx, `WITH s AS (SELECT id FROM source WHERE target = $1 AND table_name = $2)
+		SELECT key FROM record WHERE source IN (SELECT id FROM s) AND row_key <> '' AND row_key = $3
+		UNION ALL
+		SELECT key FROM record WHERE target = $1 AND key = $3 AND row_key = '' AND source IN (SELECT id FROM s)
+		ORDER BY 1`, target, source.Table, []byte(address(row)))
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var key []byte
+		err := row.Scan(&key)
+		return string(key), err
+	})
+	if err != nil {
+		return nil, explain("look up a row", err)
+	}
+	return keys, nil
+}
