@@ -30,6 +30,17 @@ const (
 	Skip
 )
 
+// Deleted says what becomes of the record of a row that is deleted or no longer
+// satisfies the mapping's condition.
+type Deleted uint8
+
+// The policies for on_delete.
+const (
+	Ignore  Deleted = iota // nothing
+	Archive                // the record is archived
+	SetGone                // Source.GoneProps are written
+)
+
 // Source is one mapping of one table onto a Target.
 type Source struct {
 	// Index numbers the sources of a mapping from 0.
@@ -42,13 +53,22 @@ type Source struct {
 	Slots []int
 	// OnMissing is the policy for records that the CRM does not have.
 	OnMissing Missing
+	// OnDelete is the policy for rows that are gone. It applies only to a record
+	// that was delivered from that row.
+	OnDelete Deleted
+	// GoneProps is what SetGone writes.
+	GoneProps Props
+	// ClearFirst are the slots that are to be cleared in a call of its own before
+	// they are set, because HubSpot moves them forward only.
+	ClearFirst []int
 }
 
 // Patch is what one row change asks of one CRM record.
 type Patch struct {
 	Source *Source
-	// Key is the value of the match property: which record. Empty only with a
-	// Rejection.
+	// Key is the value of the match property: which record. Empty with a
+	// Rejection, and with Gone where the change does not carry it: the record is
+	// then the one that was delivered from Row.
 	Key []byte
 	// OldKey is the match value before the change, where the change carries it
 	// and it differs from Key: the record is renamed. Empty otherwise.
@@ -59,8 +79,15 @@ type Patch struct {
 	// Whole is set where Props carries every property that the mapping writes
 	// and that the row can give: an insert or a snapshot row.
 	Whole bool
-	// Props are the properties that the change carries.
+	// Props are the properties that the change carries; with Gone, what the
+	// policy sets.
 	Props Props
+	// Gone is set where the row was deleted or no longer satisfies the mapping's
+	// condition: Source.OnDelete applies, which is then not Ignore.
+	Gone bool
+	// Reread is set where the change lacks values that the mapping needs and
+	// that the stream will not bring: the row is to be read again.
+	Reread bool
 	// Rejection is set where no record can be addressed at all. The letter is
 	// then filed under the table and the row.
 	Rejection *Rejection
