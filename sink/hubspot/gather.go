@@ -27,17 +27,9 @@ func (c *Client) Gather(most time.Duration) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	used := max(g.ceiling.used(now), g.api.used(now))
+	used := max(g.ceiling.used(now, 0), g.api.used(now, g.others.room()))
 	held := min(max((used-plentiful)/(scarce-plentiful), 0), 1)
 	return max(time.Duration(held*float64(most)), g.day.hold(now))
-}
-
-// used is the part of the window that is in use.
-func (w *window) used(now time.Time) float64 {
-	if w.limit <= 0 {
-		return 0
-	}
-	return float64(w.count(now)) / float64(w.limit)
 }
 
 // Ready waits until a call could be made at once: no gate of the object is
@@ -88,14 +80,13 @@ func (c *Client) Quota() Quota {
 	now := g.now()
 	g.day.turn(now)
 	var q Quota
-	for _, w := range []*window{&g.api, &g.ceiling} {
-		if w.limit <= 0 {
-			continue
-		}
-		if left := max(w.limit-w.count(now), 0); q.WindowLimit == 0 || left < q.WindowRemaining {
+	narrower := func(w *window, others int) {
+		if left := max(w.limit-w.count(now)-others, 0); w.limit > 0 && (q.WindowLimit == 0 || left < q.WindowRemaining) {
 			q.WindowLimit, q.WindowRemaining = w.limit, left
 		}
 	}
+	narrower(&g.api, g.others.room())
+	narrower(&g.ceiling, 0)
 	q.DailyLimit, q.DailyRemaining, q.DailyKnown = g.day.limit, max(g.day.remaining, 0), g.day.known
 	left, bounded := g.day.left()
 	q.DailyLeft, q.DailyBounded = max(left, 0), bounded

@@ -36,7 +36,10 @@ type governor struct {
 	// of limit 0 bounds nothing.
 	ceiling window
 	api     window
-	// seq counts the calls ever entered into api, phantoms included.
+	// others is how much of the api's window is taken by calls that this process
+	// has not made: another one with the same token.
+	others level
+	// seq counts the calls ever made.
 	seq     uint64
 	blocked time.Time // no call before
 	day     day
@@ -91,7 +94,7 @@ func (g *governor) take() (ticket, time.Duration) {
 
 // wait says how long until a call may be made.
 func (g *governor) wait(now time.Time) time.Duration {
-	return max(g.blocked.Sub(now), g.ceiling.wait(now), g.api.wait(now), g.day.wait(now))
+	return max(g.blocked.Sub(now), g.ceiling.wait(now, 0), g.api.wait(now, g.others.room()), g.day.wait(now))
 }
 
 // observe takes in the headers of an answer.
@@ -105,6 +108,7 @@ func (g *governor) observe(t ticket, h http.Header) {
 	}
 	limit, ok := number(h, "X-Hubspot-Ratelimit-Max")
 	if !ok || limit <= 0 {
+		g.others.see(now, 0)
 		return
 	}
 	g.api.limit = limit
@@ -117,17 +121,7 @@ func (g *governor) observe(t ticket, h http.Header) {
 	}
 	// What HubSpot has counted beyond the calls that were in the window when this
 	// one left and those that have left since, others have made with this token.
-	foreign := limit - remaining - t.alive - int(g.seq-t.seq) //nolint:gosec // a small difference
-	g.phantoms(now, foreign)
-}
-
-// phantoms enters calls that this process has not made. When they were made is
-// not known; taking them for new is the safe side.
-func (g *governor) phantoms(now time.Time, n int) {
-	for range min(n, g.api.limit-g.api.count(now)) {
-		g.api.add(now.Add(slack))
-		g.seq++
-	}
+	g.others.see(now, limit-remaining-t.alive-int(g.seq-t.seq)) //nolint:gosec // a small difference
 }
 
 // refused takes in a 429.
@@ -143,10 +137,10 @@ func (g *governor) refused(policy, message string, after time.Duration) {
 		g.day.exhaust(now)
 	case strings.HasPrefix(policy, "SECONDLY") || policy == "" && strings.Contains(message, "secondly limit"):
 		g.blockUntil(now.Add(time.Second))
-	case g.api.limit > 0 && g.api.count(now) > 0:
-		// The window is full, by calls that this process does not know of: it has
-		// room again when the oldest of its own calls leaves.
-		g.phantoms(now, g.api.limit)
+	case g.api.limit > 0:
+		// The window is full: what this process has not called, others have. It has
+		// room again when the oldest of its own calls leave.
+		g.others.raise(g.api.limit - g.api.count(now))
 	case after == 0:
 		g.blockUntil(now.Add(max(g.api.interval, assumedWindow)))
 	}
@@ -163,42 +157,6 @@ func (g *governor) blockUntil(t time.Time) {
 	if t.After(g.blocked) {
 		g.blocked = t
 	}
-}
-
-// window is a rolling window of calls: their times, oldest first.
-type window struct {
-	limit    int
-	interval time.Duration
-	times    []time.Time
-	head     int
-}
-
-func (w *window) add(t time.Time) {
-	if w.interval <= 0 {
-		return
-	}
-	if w.head > len(w.times)/2 {
-		w.times = append(w.times[:0], w.times[w.head:]...)
-		w.head = 0
-	}
-	w.times = append(w.times, t)
-}
-
-// count drops what has left the window and counts the rest.
-func (w *window) count(now time.Time) int {
-	for w.head < len(w.times) && !w.times[w.head].Add(w.interval).After(now) {
-		w.head++
-	}
-	return len(w.times) - w.head
-}
-
-// wait says how long until the window has room for one more call.
-func (w *window) wait(now time.Time) time.Duration {
-	n := w.count(now)
-	if w.limit <= 0 || n < w.limit {
-		return 0
-	}
-	return w.times[w.head+n-w.limit].Add(w.interval).Sub(now)
 }
 
 func number(h http.Header, name string) (int, bool) {
