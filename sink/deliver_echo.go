@@ -27,7 +27,50 @@ func sameStored(sent, stored string) bool {
 	if strings.Contains(sent, ";") || strings.Contains(stored, ";") {
 		return sameOptions(sent, stored)
 	}
-	return false
+	return sameSite(sent, stored) || samePhone(sent, stored)
+}
+
+// sameSite compares web addresses: HubSpot keeps the host of a domain alone.
+func sameSite(sent, stored string) bool {
+	bare := func(s string) string {
+		s = strings.ToLower(s)
+		_, after, ok := strings.Cut(s, "://")
+		if ok {
+			s = after
+		}
+		return strings.TrimSuffix(strings.TrimPrefix(s, "www."), "/")
+	}
+	a, b := bare(sent), bare(stored)
+	if a == b {
+		return true
+	}
+	host, _, _ := strings.Cut(a, "/")
+	return host == b && strings.Contains(b, ".")
+}
+
+// samePhone compares telephone numbers by their digits, however they are set.
+func samePhone(sent, stored string) bool {
+	a, okA := dialled(sent)
+	b, okB := dialled(stored)
+	return okA && okB && (strings.HasSuffix(a, b) || strings.HasSuffix(b, a))
+}
+
+// fewestDigits are those of a telephone number that is not just any number.
+const fewestDigits = 7
+
+func dialled(s string) (digits string, ok bool) {
+	var b strings.Builder
+	for _, c := range s {
+		switch {
+		case c >= '0' && c <= '9':
+			b.WriteRune(c)
+		case strings.ContainsRune("+-() /", c):
+			// set apart
+		default:
+			return "", false
+		}
+	}
+	return strings.TrimLeft(b.String(), "0"), b.Len() >= fewestDigits
 }
 
 // moment reads the ways in which dates and datetimes are written: as a day, with

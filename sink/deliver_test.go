@@ -598,6 +598,12 @@ func TestStoredValuesAreComparedAsHubSpotWritesThem(t *testing.T) {
 		{"12", "13", false},
 		{"2026-01-31", "2026-02-01", false},
 		{"1e5", "100000", false},
+		{"https://www.Acme.example/about", "acme.example", true},
+		{"acme.example", "other.example", false},
+		{"+1 (555) 123-4567", "15551234567", true},
+		{"0043 555 1234567", "+435551234567", true},
+		{"+1 (555) 123-4567", "+1 555 123 4568", false},
+		{"1234567", "7654321", false},
 	} {
 		if got := sameStored(tt.sent, tt.stored); got != tt.same {
 			t.Errorf("sameStored(%q, %q) = %v", tt.sent, tt.stored, got)
