@@ -47,7 +47,7 @@ func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
 	if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
 		return Slot{}, err
 	}
-	start, err := createSlot(ctx, cfg, conn)
+	start, err := createSlot(ctx, cfg, conn, false)
 	if err != nil {
 		return Slot{}, err
 	}
@@ -63,13 +63,14 @@ func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
 }
 
 // createSlot tries until it succeeds, or ctx ends.
-func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn) (change.LSN, error) {
+func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn, temporary bool) (change.LSN, error) {
 	if _, err := simpleQuery(ctx, conn, "SET lock_timeout = "+milliseconds(cfg.lockTimeout())); err != nil {
 		return 0, fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
 	}
 	started := time.Now()
 	for {
 		result, err := pglogrepl.CreateReplicationSlot(ctx, conn, quote(cfg.Slot), "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+			Temporary:      temporary,
 			Mode:           pglogrepl.LogicalReplication,
 			SnapshotAction: "NOEXPORT_SNAPSHOT",
 		})

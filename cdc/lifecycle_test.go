@@ -139,16 +139,31 @@ func isProblem(err error, text string) bool {
 	return errors.As(err, &p) && strings.Contains(strings.Join(p.Problems(), "\n"), text)
 }
 
+// TestSlotLost invalidates the slot while it is read: the server then ends the
+// stream with the words of a restart, and only the slot's row tells.
 func TestSlotLost(t *testing.T) {
 	server := pgtest.New(t, "max_slot_wal_keep_size", "1MB", "min_wal_size", "32MB", "max_wal_size", "64MB")
 	d := databaseOn(t, server)
 	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
 	d.publish("t")
+	s := d.open(0)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := s.Next(d.ctx); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
 	for i := 0; !func() bool { s := d.slot(); return s.Lost() }(); i++ {
 		d.exec(`SELECT pg_logical_emit_message(true, 'filler', repeat('x', 1000000)) FROM generate_series(1, 20)`, `SELECT pg_switch_wal()`, `CHECKPOINT`)
 		if i > 50 {
 			t.Fatalf("the slot holds on: %+v", d.slot())
 		}
+	}
+	if err := <-ended; !Transient(err) {
+		t.Errorf("stream: %v", err)
 	}
 	_, err := Open(d.ctx, d.cfg, 0)
 	var lost *SlotLostError
@@ -312,5 +327,79 @@ func TestContextEndsWaiting(t *testing.T) {
 	}
 	if _, err := s.KeepAlive(d.ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestShutdownOfTheServerDoesNotWaitForUs: a fast shutdown waits until every WAL
+// sender's peer has confirmed all that was sent, which we cannot while the CRM
+// has not answered.
+func TestShutdownOfTheServerDoesNotWaitForUs(t *testing.T) {
+	server := pgtest.New(t)
+	d := databaseOn(t, server)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	slot := d.publish("t")
+	s := d.open(0)
+	d.exec(`INSERT INTO t VALUES (1)`)
+	d.transaction(s) // and confirm nothing
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := s.Next(d.ctx); err != nil {
+				s.Close(d.ctx)
+				ended <- err
+				return
+			}
+		}
+	}()
+	if err := server.Stop(d.ctx, pgtest.Fast); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !Transient(err) {
+		t.Errorf("stream: %v", err)
+	} else {
+		t.Log(err)
+	}
+	if err := server.Restart(d.ctx); err != nil {
+		t.Fatal(err)
+	}
+	d.conn = d.connect()
+	s = d.open(slot.ConsistentPoint)
+	if got, _ := d.transaction(s); got[0] != "1 insert public.t (1)" {
+		t.Error(got)
+	}
+}
+
+func TestTemporarySlotLeavesNothing(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	lasting := d.publish("t")
+	first, err := OpenTemporary(d.ctx, d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenTemporary(d.ctx, d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.exec(`INSERT INTO t VALUES (1)`)
+	for _, s := range []*Stream{first, second} {
+		got, commit := d.transaction(s)
+		if got[0] != "1 insert public.t (1)" {
+			t.Error(got)
+		}
+		s.Confirm(commit.End)
+		d.close(s)
+	}
+	if slot := d.slot(); slot.ConfirmedFlush != lasting.ConfirmedFlush {
+		t.Errorf("the lasting slot moved to %s", slot.ConfirmedFlush)
+	}
+	for {
+		var n int
+		if err := d.conn.QueryRow(d.ctx, `SELECT count(*) FROM pg_replication_slots WHERE database = current_database()`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			break
+		}
 	}
 }

@@ -62,7 +62,54 @@ func open(ctx context.Context, cfg Config, conn *pgconn.PgConn, frames *frames, 
 		return nil, &PositionError{Slot: cfg.Slot, Start: start, Confirmed: slot.ConfirmedFlush, Flushed: server.FlushLSN}
 	}
 
-	err = pglogrepl.StartReplication(ctx, conn, quote(cfg.Slot), pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{
+	if err := startReplication(ctx, cfg, conn, cfg.Slot, start); err != nil {
+		return nil, startError(ctx, cfg, slot, err)
+	}
+	return newStream(cfg, conn, frames, server, start, time.Now()), nil
+}
+
+// OpenTemporary reads from now on over a slot that ends with the stream, so that
+// nothing is left and nothing lasting is moved. Making the slot waits for open
+// transactions as [EnsureSlot] does.
+func OpenTemporary(ctx context.Context, cfg Config) (*Stream, error) {
+	if err := cfg.problems(); err != nil {
+		return nil, err
+	}
+	conn, frames, err := connectReplication(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	// Named after its session: several may run beside one another.
+	name := fmt.Sprintf("%.40s_temporary_%d", cfg.Slot, conn.PID())
+	stream, err := func() (*Stream, error) {
+		server, err := identify(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
+			return nil, err
+		}
+		cfg.Slot = name
+		start, err := createSlot(ctx, cfg, conn, true)
+		if err != nil {
+			return nil, err
+		}
+		if err := startReplication(ctx, cfg, conn, name, start); err != nil {
+			return nil, startError(ctx, cfg, Slot{Name: name}, err)
+		}
+		return newStream(cfg, conn, frames, server, start, time.Now()), nil
+	}()
+	if err != nil {
+		closeHard(conn)
+		return nil, err
+	}
+	return stream, nil
+}
+
+// startReplication asks for protocol version 1, in which a transaction comes whole
+// once it is committed, and for logical messages.
+func startReplication(ctx context.Context, cfg Config, conn *pgconn.PgConn, slot string, start change.LSN) error {
+	return pglogrepl.StartReplication(ctx, conn, quote(slot), pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication,
 		PluginArgs: []string{
 			"proto_version '1'",
@@ -70,10 +117,6 @@ func open(ctx context.Context, cfg Config, conn *pgconn.PgConn, frames *frames, 
 			"messages 'true'",
 		},
 	})
-	if err != nil {
-		return nil, startError(ctx, cfg, slot, err)
-	}
-	return newStream(cfg, conn, frames, server, start, time.Now()), nil
 }
 
 // usable checks that the slot is one that this stream can read.

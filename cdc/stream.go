@@ -36,6 +36,7 @@ type Stream struct {
 	announced change.LSN // the highest position that the server has spoken of
 	pending   bool       // the server asked for a reply
 	calls     uint
+	shutdown  shutdownWatch
 
 	// What other goroutines say.
 	confirmed atomic.Uint64
@@ -55,6 +56,7 @@ func newStream(cfg Config, conn *pgconn.PgConn, f *frames, server Server, start 
 		lastSent:  now,
 		sent:      start,
 		announced: start,
+		shutdown:  shutdownWatch{timeout: cfg.walSenderTimeout()},
 	}
 	s.confirmed.Store(uint64(start))
 	return s
@@ -218,6 +220,9 @@ func (s *Stream) copyData(body []byte) (emit bool, err error) {
 			s.pending = true
 			if err := s.keepUp(time.Now()); err != nil {
 				return false, err
+			}
+			if s.shutdown.asked(fromPostgresTime(binary.BigEndian.Uint64(body[9:]))) {
+				return false, errShuttingDown
 			}
 		}
 		s.dec.ev = change.Event{Kind: change.Progress, End: end, InTransaction: s.dec.inTx}

@@ -33,7 +33,7 @@ func Transient(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &active), errors.As(err, &blocked):
+	case errors.As(err, &active), errors.As(err, &blocked), errors.Is(err, errShuttingDown):
 		return true
 	case errors.As(err, &lost), errors.As(err, &missing), errors.As(err, &position):
 		return false
