@@ -33,11 +33,12 @@ type Option struct {
 
 // Properties reads the definitions of all properties of the object, sensitive
 // ones too where the token may see them. Refused credentials and missing scopes
-// are returned at once, as *AuthError.
+// are returned at once, as *AuthError; an object or path that is not there, as
+// *SetupError.
 func (c *Client) Properties(ctx context.Context, object string) ([]Definition, error) {
 	all, err := c.properties(ctx, object, "")
 	if err != nil {
-		return nil, err
+		return nil, c.setup(object, err)
 	}
 	// By default only those that are not sensitive are listed. Most tokens and
 	// portals know no others, and say so in various ways.
