@@ -170,7 +170,12 @@ func (p *Portal) controlObjects(r *http.Request, object string, rest []string) (
 	if len(rest) > 0 {
 		id = rest[0]
 	}
+	p.mu.Lock()
+	known := p.objects[object] != nil
+	p.mu.Unlock()
 	switch {
+	case !known:
+		return nil, fmt.Errorf("no object type %q", object)
 	case r.Method == http.MethodGet && id == "":
 		return p.Records(object), nil
 	case r.Method == http.MethodGet:

@@ -334,4 +334,3 @@ func TestContentType(t *testing.T) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
-

@@ -119,7 +119,7 @@ func (j *journal) since(seq int64, limit int) []Entry {
 	if limit > 0 && len(out) > limit {
 		out = out[:limit]
 	}
-	return slices.Clone(out)
+	return append([]Entry{}, out...)
 }
 
 // Journal returns the writes after the entry numbered since, oldest first. A

@@ -78,7 +78,7 @@ func (c *client) do(method, path, body string) response {
 		c.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	r := response{status: resp.StatusCode, header: resp.Header, text: string(text)}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+	if strings.HasPrefix(r.text, "{") {
 		if err := json.Unmarshal(text, &r.body); err != nil && len(text) > 0 {
 			c.t.Fatalf("%s %s: %v in %s", method, path, err, text)
 		}

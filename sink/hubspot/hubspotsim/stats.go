@@ -2,7 +2,6 @@ package hubspotsim
 
 import (
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -84,5 +83,5 @@ func (l *callLog) add(c Call) {
 func (p *Portal) Calls() []Call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.log.list)
+	return append([]Call{}, p.log.list...)
 }
