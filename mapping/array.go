@@ -5,6 +5,11 @@ package mapping
 // returns; scratch is reused for unescaping. It reports false where the text is
 // no array of one dimension; visit stops the walk by returning false.
 func eachElement(s []byte, scratch *[]byte, visit func(text []byte) bool) bool {
+	return eachElementOrNull(s, scratch, func(text []byte, null bool) bool { return null || visit(text) })
+}
+
+// eachElementOrNull is eachElement with the NULL elements.
+func eachElementOrNull(s []byte, scratch *[]byte, visit func(text []byte, null bool) bool) bool {
 	if len(s) > 0 && s[0] == '[' { // bounds: [0:1]={a,b}
 		i := 0
 		for i < len(s) && s[i] != '=' {
@@ -55,7 +60,7 @@ func eachElement(s []byte, scratch *[]byte, visit func(text []byte) bool) bool {
 			}
 			null = string(element) == "NULL"
 		}
-		if !null && !visit(element) {
+		if !visit(element, null) {
 			return true
 		}
 		if len(s) == 0 {

@@ -105,13 +105,14 @@ func (c *compiler) conflicts(f *File) {
 	c.dropped = map[*propSpec]bool{}
 	for _, t := range f.tables {
 		for _, m := range t.mappings {
-			for _, p := range m.props {
+			for _, p := range slices.Concat(m.props, m.onDelete.set) {
 				name := written{m.object.text, p.name.text}
 				now := writer{m, p, t.name}
 				first, taken := owner[name]
 				switch {
 				case !taken:
 					owner[name] = now
+				case first.mapping == m: // properties and on_delete of one mapping
 				case first.mapping.priority == m.priority:
 					c.add(p.name.pos, "property %s of %s is written by the mapping of %s on line %d as well; remove one, or give the mapping that decides a higher priority: priority: 1",
 						p.name.text, m.object.text, first.table, first.prop.name.pos.line)
@@ -154,7 +155,7 @@ func (c *compiler) relation(t tableSpec) *change.Relation {
 func (c *compiler) mapping(table TableName, rel *change.Relation, spec *mappingSpec) {
 	target := c.targets[targetName{spec.object.text, spec.match.property.text}]
 	source := &change.Source{Index: len(c.m.sources), Table: table.String(), Target: target, OnMissing: spec.onMissing}
-	p := &planCompiler{compiler: c, spec: spec, rel: rel, plan: &plan{source: source, table: table, del: spec.onDelete}}
+	p := &planCompiler{compiler: c, spec: spec, rel: rel, plan: &plan{source: source, table: table}}
 	c.m.sources = append(c.m.sources, source)
 	c.m.bySource = append(c.m.bySource, p.plan)
 	c.m.plans[table] = append(c.m.plans[table], p.plan)
@@ -179,6 +180,7 @@ func (c *compiler) mapping(table TableName, rel *change.Relation, spec *mappingS
 			p.note("primary %d %q", len(p.plan.primary), rel.Columns[i].Name)
 		}
 	}
+	p.when()
 	p.policies()
 	for _, prop := range spec.props {
 		if !c.dropped[prop] {
@@ -189,6 +191,7 @@ func (c *compiler) mapping(table TableName, rel *change.Relation, spec *mappingS
 		c.add(spec.pos, "every property of this mapping is written by one with a higher priority; remove the mapping")
 	}
 	slices.Sort(source.Slots)
+	source.Slots = slices.Compact(source.Slots)
 	p.plan.hash = hashOfPlan(p)
 }
 
@@ -210,7 +213,8 @@ func (p *planCompiler) use(i int) int {
 			return at
 		}
 	}
-	p.plan.columns = append(p.plan.columns, planColumn{c.Name, c.Type})
+	t := typeOfColumn(&c.Type)
+	p.plan.columns = append(p.plan.columns, planColumn{c.Name, c.Type, t.decoder()})
 	return len(p.plan.columns) - 1
 }
 
@@ -220,24 +224,32 @@ func (p *planCompiler) column(w word) int {
 	if p.rel == nil {
 		return -1
 	}
-	i := p.rel.Column(w.text)
+	i, err := p.find(w.text, "name a column of the table, or write a constant as {const: ...}")
+	if err != nil {
+		p.add(w.pos, "%v", err)
+		return -1
+	}
+	return p.use(i)
+}
+
+// find is the place of a column in the relation, or why it cannot be read.
+func (p *planCompiler) find(name, mend string) (int, error) {
+	i := p.rel.Column(name)
 	if i < 0 {
 		names := make([]string, len(p.rel.Columns))
 		for i := range p.rel.Columns {
 			names[i] = p.rel.Columns[i].Name
 		}
-		hint := meant(w.text, names)
+		hint := meant(name, names)
 		if hint == "" {
-			hint = "; name a column of the table, or write a constant as {const: ...}"
+			hint = "; " + mend
 		}
-		p.add(w.pos, "table %s has no column %s%s", p.plan.table, w.text, hint)
-		return -1
+		return 0, fmt.Errorf("table %s has no column %s%s", p.plan.table, name, hint)
 	}
 	if p.rel.Columns[i].Generated {
-		p.add(w.pos, "column %s is generated, and the log does not carry generated columns; use an expression over the columns that it is made of", w.text)
-		return -1
+		return 0, fmt.Errorf("column %s is generated, and the log does not carry generated columns; use an expression over the columns that it is made of", name)
 	}
-	return p.use(i)
+	return i, nil
 }
 
 // definition looks a property up that is to be written; nil where it is reported

@@ -1,10 +1,12 @@
 package mapping
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/mapping/expression"
 )
 
 // matchKey compiles match: which record a row addresses.
@@ -73,16 +75,45 @@ func (p *planCompiler) matchProperty(property word) (*Property, propType) {
 	return nil, 0
 }
 
-// policies checks when, on_missing and on_delete.
+// when compiles the condition.
+func (p *planCompiler) when() {
+	if p.spec.when == nil || p.rel == nil {
+		return
+	}
+	f := p.formula(p.spec.when)
+	if f == nil {
+		return
+	}
+	if t := f.program.Type; t.Kind != expression.Bool && t.Kind != expression.Any {
+		p.add(p.spec.when.pos, "when is a condition, and this is %s; compare it with something", t)
+		return
+	}
+	p.plan.when = f
+	p.note("when %s", f.program.Canonical)
+}
+
+// policies compiles on_missing and on_delete.
 func (p *planCompiler) policies() {
 	s := p.spec
-	p.note("missing %d delete %d", s.onMissing, s.onDelete.kind)
-	if s.when != nil {
-		p.add(s.when.pos, "when is not supported yet; remove it")
+	p.plan.source.OnDelete = s.onDelete.kind
+	policy := []string{fmt.Sprintf("missing %d delete %d", s.onMissing, s.onDelete.kind)}
+	for _, set := range s.onDelete.set {
+		if p.dropped[set] || p.isMatch(set) {
+			continue
+		}
+		def, t := p.definition(set.name)
+		if def == nil {
+			continue
+		}
+		f := format{to: t, property: set.name.text}
+		p.options(&f, set, def)
+		slot := p.slot(set)
+		c := p.constant(&f, *set.konst)
+		p.plan.source.Slots = append(p.plan.source.Slots, slot)
+		p.plan.source.GoneProps = appendConstant(p.plan.source.GoneProps, slot, c)
+		policy = append(policy, fmt.Sprintf("set %q=%q", set.name.text, c.text))
 	}
-	if s.onDelete.kind != DeleteIgnore {
-		p.add(s.onDelete.pos, "on_delete other than ignore is not supported yet; remove it")
-	}
+	p.plan.policy = strings.Join(policy, " ")
 	if s.onMissing != change.Create {
 		return
 	}
@@ -95,23 +126,36 @@ func (p *planCompiler) policies() {
 	}
 }
 
+func (p *planCompiler) slot(s *propSpec) int {
+	slot, _ := slices.BinarySearch(p.plan.source.Target.Properties, s.name.text)
+	return slot
+}
+
+// isMatch reports a property that is the match property, and so written already.
+func (p *planCompiler) isMatch(s *propSpec) bool {
+	if s.name.text != p.spec.match.property.text {
+		return false
+	}
+	p.add(s.name.pos, "%s is the match property and is written from its column already; remove this line", s.name.text)
+	return true
+}
+
 // property compiles one property and adds it to the plan.
 func (p *planCompiler) property(s *propSpec) {
-	if s.name.text == p.spec.match.property.text {
-		p.add(s.name.pos, "%s is the match property and is written from its column already; remove this line", s.name.text)
+	if p.isMatch(s) {
 		return
 	}
-	slot, _ := slices.BinarySearch(p.plan.source.Target.Properties, s.name.text)
+	slot := p.slot(s)
 	prop := propPlan{slot: slot, column: -1, onNull: s.onNull, onOther: s.onOther}
 	prop.format = format{zone: s.tz, truncate: s.overflow == overflowTruncate, byLabel: s.byLabel, property: s.name.text}
 	if s.column != nil {
 		prop.column = p.column(*s.column)
 	}
-	if s.expr != nil {
-		p.add(s.expr.pos, "expr is not supported yet; map a column")
+	if s.expr != nil && p.rel != nil {
+		prop.formula = p.formula(s.expr)
 	}
 	if s.backward {
-		p.add(s.dirAt, "direction: allow is not supported yet; remove it")
+		p.plan.source.ClearFirst = append(p.plan.source.ClearFirst, slot)
 	}
 	def, t := p.definition(s.name)
 	if def == nil {
@@ -127,6 +171,11 @@ func (p *planCompiler) property(s *propSpec) {
 	}
 	if prop.column >= 0 {
 		p.fromColumn(&prop, s)
+	}
+	if prop.formula != nil && (!s.mapped || s.onOther == otherPass) {
+		if why := refuseResult(prop.formula.program.Type, t, s.tz != nil); why != "" {
+			p.add(s.expr.pos, "the expression gives %s, and property %s is %s; %s", prop.formula.program.Type, s.name.text, article(t), why)
+		}
 	}
 	p.unused(s, &prop)
 	p.noteProperty(s, &prop)

@@ -46,7 +46,7 @@ type word struct {
 }
 
 type deleteSpec struct {
-	kind DeleteKind
+	kind change.Deleted
 	set  []*propSpec // constants, in order of name
 	pos  pos
 }

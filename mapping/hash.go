@@ -28,7 +28,7 @@ func hashOfPlan(p *planCompiler) string {
 func hashOf(m *Mapping) string {
 	lines := make([]string, 0, len(m.bySource))
 	for _, p := range m.bySource {
-		lines = append(lines, p.hash)
+		lines = append(lines, p.hash+" "+p.policy)
 	}
 	slices.Sort(lines)
 	return digest(lines)
@@ -40,6 +40,9 @@ func (p *planCompiler) noteProperty(s *propSpec, prop *propPlan) {
 	line := []string{fmt.Sprintf("property %q %v null %d overflow %v", s.name.text, f.to, s.onNull, f.truncate)}
 	if prop.constant != nil {
 		line = append(line, fmt.Sprintf("const %q", prop.constant.text))
+	}
+	if prop.formula != nil {
+		line = append(line, "expr "+prop.formula.program.Canonical)
 	}
 	if prop.column >= 0 {
 		line = append(line, fmt.Sprintf("column %q %d %v", p.plan.columns[prop.column].name, f.from.class, f.from.array))

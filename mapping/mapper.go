@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/mapping/expression"
 )
 
 // SchemaError reports that a column which the mapping needs is gone from the
@@ -53,8 +54,9 @@ func (m *Mapping) Mapper() *Mapper {
 	}
 	for table, plans := range m.plans {
 		for _, p := range plans {
-			r := &runner{plan: *p}
+			r := &runner{plan: *p, decoded: make([]any, len(p.columns)), isDecoded: make([]bool, len(p.columns))}
 			r.props = slices.Clone(p.props)
+			r.frame.Load = r.load
 			x.runners[table] = append(x.runners[table], r)
 		}
 	}
@@ -158,35 +160,55 @@ type runner struct {
 	row     []byte
 	scratch []byte
 	packed  change.Props
+
+	frame     expression.Frame
+	reading   []int // the running program's columns, as indexes into columns
+	before    bool  // it runs over the old row
+	decoded   []any // by column, of the new row
+	isDecoded []bool
 }
 
 // run maps one row change.
 func (r *runner) run(ev *change.Event, at []int) (change.Patch, outcome) {
 	r.ev, r.at = ev, at
 	r.full = len(ev.Old) > 0 && !ev.OldIsKey
+	clear(r.isDecoded)
 	if ev.Kind == change.Delete {
-		return change.Patch{}, nothing
+		return r.deleted()
 	}
 	patch := change.Patch{Source: r.source}
+	entered, outcome := r.condition(&patch)
+	if outcome != mapped || patch.Gone {
+		return patch, outcome
+	}
 	value := r.known(r.match)
 	if value.Kind == change.Null {
 		return patch, skipped
 	}
-	patch.Row = r.rowKey()
-	var why *change.Rejection
-	if value.Kind == change.Unchanged {
-		why = &change.Rejection{Category: change.InvalidKey, Reason: "the match column is stored out of line and the change does not carry it; ALTER TABLE ... REPLICA IDENTITY FULL makes changes carry it"}
-	} else {
-		r.key, why = r.plan.key.append(r.key[:0], value.Text)
+	if patch.Rejection == nil {
+		r.setKey(&patch, value)
 	}
-	if why != nil {
-		patch.Rejection = why
+	patch.Row = r.rowKey(false)
+	if patch.Rejection != nil || patch.Reread {
 		return patch, mapped
 	}
-	patch.Key = r.key
-	moved := r.previousKey(&patch)
-	patch.Props, patch.Whole = r.properties(moved)
+	moved := r.previousKey(&patch) || entered
+	patch.Props, patch.Whole, patch.Reread = r.properties(moved)
 	return patch, mapped
+}
+
+// setKey writes the match value.
+func (r *runner) setKey(patch *change.Patch, value change.Value) {
+	if value.Kind == change.Unchanged {
+		patch.Rejection = &change.Rejection{Category: change.InvalidKey, Reason: "the match column is stored out of line and the change does not carry it; ALTER TABLE ... REPLICA IDENTITY FULL makes changes carry it"}
+		return
+	}
+	var why *change.Rejection
+	if r.key, why = r.plan.key.append(r.key[:0], value.Text); why != nil {
+		patch.Rejection = why
+		return
+	}
+	patch.Key = r.key
 }
 
 // previousKey sets OldKey, and reports whether the row addressed no record, or
@@ -223,31 +245,54 @@ func (r *runner) known(column int) change.Value {
 }
 
 // rowKey writes the primary key: the text of its column, or a JSON array of
-// texts.
-func (r *runner) rowKey() []byte {
+// texts. With before it is the key that the row had before the change, as far as
+// the change carries it.
+func (r *runner) rowKey(before bool) []byte {
 	if len(r.primary) == 1 {
-		return r.known(r.primary[0]).Text
+		return r.keyColumn(r.primary[0], before)
 	}
 	r.row = append(r.row[:0], '[')
 	for i, column := range r.primary {
 		if i > 0 {
 			r.row = append(r.row, ',')
 		}
-		r.row = appendJSON(r.row, r.known(column).Text)
+		r.row = appendJSON(r.row, r.keyColumn(column, before))
 	}
 	r.row = append(r.row, ']')
 	return r.row
 }
 
+func (r *runner) keyColumn(column int, before bool) []byte {
+	if i := r.at[column]; before && i < len(r.ev.Old) && r.ev.Old[i].Kind == change.Text {
+		return r.ev.Old[i].Text
+	}
+	if r.ev.Kind == change.Delete {
+		return nil
+	}
+	return r.known(column).Text
+}
+
 // properties packs what the change says of every property. With moved the
 // record may be new to the row: what the new tuple leaves out is taken from a
-// full old one. whole tells whether nothing was left out.
-func (r *runner) properties(moved bool) (packed change.Props, whole bool) {
+// full old one. whole tells whether nothing was left out, reread whether
+// something was that may have changed.
+func (r *runner) properties(moved bool) (packed change.Props, whole, reread bool) {
 	out, whole := r.packed[:0], true
 	for i := range r.props {
 		p := &r.props[i]
 		if p.constant != nil {
 			out = appendConstant(out, p.slot, p.constant)
+			continue
+		}
+		if p.formula != nil {
+			switch r.knows(p.formula) {
+			case allKnown:
+				out = r.appendResult(out, p)
+			case someKnown:
+				whole, reread = false, true
+			default:
+				whole = false
+			}
 			continue
 		}
 		v := r.ev.New[r.at[p.column]]
@@ -266,7 +311,7 @@ func (r *runner) properties(moved bool) (packed change.Props, whole bool) {
 		}
 	}
 	r.packed = out
-	return out, whole
+	return out, whole, reread || moved && !whole
 }
 
 func appendConstant(out change.Props, slot int, c *constant) change.Props {
@@ -290,6 +335,9 @@ func (r *runner) appendNull(out change.Props, p *propPlan) change.Props {
 // clearing is how a property without a value is cleared: in any case where the
 // old row shows that it had one, else if it was delivered.
 func (r *runner) clearing(p *propPlan) change.PropKind {
+	if p.formula != nil {
+		return r.clearingResult(p)
+	}
 	i := r.at[p.column]
 	if !r.full || r.ev.Kind != change.Update || r.ev.Old[i].Kind != change.Text {
 		return change.ClearIfDelivered

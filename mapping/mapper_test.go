@@ -37,6 +37,12 @@ func mapOne(t *testing.T, m *Mapping, ev *change.Event) string {
 	if p.Whole {
 		s += " whole"
 	}
+	if p.Gone {
+		s += " gone"
+	}
+	if p.Reread {
+		s += " reread"
+	}
 	if props := show(p); props != "" {
 		s += " " + props
 	}
@@ -86,7 +92,7 @@ tables:
 		"seen turning NULL":     {kind: change.Update, new: with("account_name", null), old: full, expect: "[7] whole name! notes=n source=postgres status=p"},
 		"NULL before":           {kind: change.Update, new: with("account_name", null), old: with("account_name", null), expect: "[7] whole name? notes=n source=postgres status=p"},
 		"key-only old":          {kind: change.Update, new: with("id", "8", "account_name", null), old: map[string]string{"*": unchanged, "id": "7"}, key: true, expect: "[8] was [7] whole name? notes=n source=postgres status=p"},
-		"moved, unchanged":      {kind: change.Update, new: with("id", "8", "notes", unchanged), old: map[string]string{"*": unchanged, "id": "7"}, key: true, expect: "[8] was [7] name=Acme source=postgres status=p"},
+		"moved, unchanged":      {kind: change.Update, new: with("id", "8", "notes", unchanged), old: map[string]string{"*": unchanged, "id": "7"}, key: true, expect: "[8] was [7] reread name=Acme source=postgres status=p"},
 		"moved, unchanged, old": {kind: change.Update, new: with("id", "8", "notes", unchanged), old: full, expect: "[8] was [7] whole name=Acme notes=n source=postgres status=p"},
 		"match is no key":       {match: "email", kind: change.Update, new: with("email", "k8"), old: full, expect: "[k8] was [k7] row 7 whole name=Acme notes=n source=postgres status=p"},
 		"match turns NULL":      {match: "email", kind: change.Update, new: with("email", null), old: full, expect: "skipped"},

@@ -25,20 +25,23 @@ type plan struct {
 	key     keyFormat
 	primary []int // indexes into columns, in key order
 	props   []propPlan
-	del     deleteSpec
-	hash    string
+	when    *formula // nil: every row
+	hash    string   // of what decides the properties
+	policy  string   // what decides the rest
 }
 
 // planColumn is a column that the plan reads.
 type planColumn struct {
-	name string
-	typ  change.Type
+	name   string
+	typ    change.Type
+	decode decoder // for expressions
 }
 
 // propPlan is one property, ready to run. Plans are in order of slot.
 type propPlan struct {
 	slot     int
 	constant *constant           // a const
+	formula  *formula            // an expr
 	column   int                 // else an index into plan.columns
 	raw      bool                // the column's text is the value, as far as it fits
 	format   format              // how the value is written

@@ -67,10 +67,10 @@ func (p *fileParser) match(m *mappingSpec, n *node) {
 func (p *fileParser) onDelete(m *mappingSpec, key, n *node) {
 	m.onDelete.pos = n.pos
 	if n.kind != mapNode {
-		m.onDelete.kind = choice(p, key, n, []string{"ignore", "archive"}, []DeleteKind{DeleteIgnore, DeleteArchive})
+		m.onDelete.kind = choice(p, key, n, []string{"ignore", "archive"}, []change.Deleted{change.Ignore, change.Archive})
 		return
 	}
-	m.onDelete.kind = DeleteSet
+	m.onDelete.kind = change.SetGone
 	var set bool
 	p.keys(n, "on_delete", map[string]func(key, value *node){
 		"set": func(_, value *node) {

@@ -19,16 +19,6 @@ type Property struct {
 // Option is one value of an enumeration.
 type Option struct{ Value, Label string }
 
-// DeleteKind is an on_delete policy.
-type DeleteKind uint8
-
-// The policies for on_delete.
-const (
-	DeleteIgnore DeleteKind = iota
-	DeleteArchive
-	DeleteSet
-)
-
 // propType is how a property's values are written.
 type propType uint8
 
