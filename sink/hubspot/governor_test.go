@@ -106,7 +106,7 @@ func TestTheWindowIsUsedAndNotExceeded(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const d = 10 * time.Minute
+				const d = 4 * time.Minute
 				s := &rolling{limit: tt.limit, interval: 10 * time.Second, headers: tt.headers, latency: latencies(7, 300*time.Millisecond)}
 				c := newTestClient(t, s.portal(), func(cfg *Config) {
 					cfg.RateLimit = tt.ceiling

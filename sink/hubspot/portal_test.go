@@ -34,12 +34,12 @@ func connect(t *testing.T, portal *hubspotsim.Portal, change func(*hubspot.Confi
 	return c
 }
 
-// A backlog of 30,000 records against 100 calls in 10 s: the window is used to
-// the full, and hardly a call is refused.
+// A backlog of 3,000 calls against 100 in 10 s: the window is used to the full,
+// and hardly a call is refused.
 func TestABacklogUsesTheWindow(t *testing.T) {
 	for _, play := range []hubspotsim.Play{hubspotsim.Off, hubspotsim.On} {
 		synctest.Test(t, func(t *testing.T) {
-			const records, batch = 30_000, 10
+			const records, batch = 3_000, 1
 			portal := hubspotsim.New(hubspotsim.Options{JournalLimit: -1, Quirks: hubspotsim.Quirks{CountRefused: play}})
 			if err := portal.AddFaults(
 				hubspotsim.Fault{Effect: hubspotsim.DelayBefore, Delay: hubspotsim.Duration(40 * time.Millisecond), Rate: 0.5},
