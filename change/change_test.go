@@ -78,8 +78,12 @@ func TestMergeEqualsOneAfterTheOther(t *testing.T) {
 		want := bySlot(older)
 		for slot, n := range bySlot(newer) {
 			o, waiting := want[slot]
-			if n.Kind == ClearIfDelivered && waiting && (o.Kind == Set || o.Kind == Clear) {
+			seen := waiting && (o.Kind == Set || o.Kind == Clear || o.Kind == RefusedOver)
+			switch {
+			case seen && n.Kind == ClearIfDelivered:
 				n.Kind = Clear
+			case seen && n.Kind == Refused:
+				n.Kind = RefusedOver
 			}
 			want[slot] = n
 		}
@@ -105,6 +109,23 @@ func TestMergeEqualsOneAfterTheOther(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A value was waiting, so it may have been sent: a NULL after it must clear it,
+// whatever came between.
+func TestANullClearsTheValueUnderARefusedOne(t *testing.T) {
+	value := Props(nil).Append(0, Set, []byte("a"))
+	refused := Props(nil).AppendRefused(0, Rejection{InvalidValue, "no"})
+	null := Props(nil).Append(0, ClearIfDelivered, nil)
+	merged := Merge(nil, Merge(nil, Merge(nil, value, refused), refused), null)
+	if p, _ := merged.Get(0); p.Kind != Clear {
+		t.Errorf("value, refused, NULL: kind %d, want Clear", p.Kind)
+	}
+	// What the CRM held before pgcrm met the record stays.
+	merged = Merge(nil, refused, null)
+	if p, _ := merged.Get(0); p.Kind != ClearIfDelivered {
+		t.Errorf("refused, NULL: kind %d, want ClearIfDelivered", p.Kind)
+	}
 }
 
 func TestRejectionTravelsPacked(t *testing.T) {

@@ -20,13 +20,16 @@ const (
 	Clear
 	// Refused is a value that cannot be sent; the text is its Rejection.
 	Refused
+	// RefusedOver is as Refused, and came over a value that was still waiting.
+	RefusedOver
 )
 
 // Prop is one property of a Props.
 type Prop struct {
 	Slot int
 	Kind PropKind
-	// Text is the value for Set, the packed rejection for Refused, else empty.
+	// Text is the value for Set, the packed rejection for Refused and
+	// RefusedOver, else empty.
 	Text []byte
 }
 
@@ -103,7 +106,8 @@ func (p Props) next() (Prop, Props) {
 
 // Merge appends to dst what older and newer give when applied one after the
 // other: per slot the newer wins. A NULL over a value that is still waiting has
-// been seen turning NULL, so it clears whatever the ledger says.
+// been seen turning NULL, so it clears whatever the ledger says, also where a
+// value that cannot be sent came between the two.
 func Merge(dst, older, newer Props) Props {
 	for len(older) > 0 && len(newer) > 0 {
 		o, restOlder := older.next()
@@ -116,8 +120,13 @@ func Merge(dst, older, newer Props) Props {
 			dst = append(dst, newer[:len(newer)-len(restNewer)]...)
 			newer = restNewer
 		default:
-			if n.Kind == ClearIfDelivered && (o.Kind == Set || o.Kind == Clear) {
-				n.Kind = Clear
+			if o.Kind == Set || o.Kind == Clear || o.Kind == RefusedOver {
+				switch n.Kind {
+				case ClearIfDelivered:
+					n.Kind = Clear
+				case Refused:
+					n.Kind = RefusedOver
+				}
 			}
 			dst = dst.Append(n.Slot, n.Kind, n.Text)
 			older, newer = restOlder, restNewer

@@ -44,7 +44,7 @@ func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Dif
 			} else {
 				d.Send = d.Send.Append(p.Slot, change.Clear, nil)
 			}
-		case change.Refused:
+		case change.Refused, change.RefusedOver:
 			d.Refused = append(d.Refused, SlotRefusal{Slot: p.Slot, Rejection: p.Rejection()})
 		}
 	}
