@@ -36,11 +36,14 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if len(o.letters) > 0 {
 		o.name = Parked
 	}
-	if len(a.diff.Settled) > 0 && a.Ledger.HasLetters() {
+	if a.pays() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
 		o.delivery = a.delivery(a.diff.Settled)
 	}
 	return o, true
 }
+
+// pays reports whether what needed no write may close a letter.
+func (a *attempt) pays() bool { return len(a.diff.Settled) > 0 && a.Ledger.HasLetters() }
 
 func (a *attempt) job() sink.Job {
 	e := a.entry
@@ -109,13 +112,17 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 				o.letters = append(o.letters, a.correlated(a.letter(r.Slot, r.Rejection), v))
 			}
 		}
-		if a.record != nil && (v.Unanswered || e.Doubt != 0) {
-			d := a.delivery(nil)
-			d.CRMID = a.record.CRMID
+		// Where the record exists, an attempt without an answer may have written
+		// it. Where it never did, there is nothing to know.
+		doubtful := (v.Unanswered || e.Doubt != 0) && (a.record != nil || v.Outcome == sink.Refused)
+		if doubtful || a.record != nil && a.pays() {
+			o.delivery = a.delivery(a.diff.Settled)
+		}
+		if doubtful {
+			d := o.delivery
 			for p := range a.diff.Send.All() {
 				a.learn(d, p.Slot, change.Fact{State: change.Unknown})
 			}
-			o.delivery = d
 		}
 	}
 	return o
@@ -137,6 +144,12 @@ func (a *attempt) delivery(settled []int) *ledger.Delivery {
 	if a.record != nil {
 		copy(d.Facts, a.record.Facts)
 		d.CRMID = a.record.CRMID
+	}
+	if e.Doubt != 0 {
+		// The value before the one that cannot be sent may have been sent.
+		for _, r := range a.diff.Refused {
+			a.learn(d, r.Slot, change.Fact{State: change.Unknown})
+		}
 	}
 	return d
 }
