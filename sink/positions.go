@@ -3,12 +3,13 @@ package sink
 import "github.com/pgcrm/pgcrm/change"
 
 // BeginTransaction notes that the changes of a transaction follow, which commits
-// at that position.
+// at that position: all that committed below was read.
 func (q *Queue) BeginTransaction(commit change.LSN) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inTx = true
 	q.reading = max(q.reading, commit)
+	q.horizon = max(q.horizon, commit)
 }
 
 // EndTransaction notes that a transaction was read whole; end is the end of its
