@@ -60,6 +60,10 @@ type Pipeline struct {
 	session atomic.Pointer[session]
 	// progressed is when a record was last accounted for, in Unix nanoseconds.
 	progressed atomic.Int64
+	// passed is where the changes begin that the last pass of redo left out:
+	// all before it are settled. Only Run's goroutine and the reader use it, one
+	// after the other.
+	passed change.Position
 }
 
 // New makes a Pipeline.
@@ -105,6 +109,9 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case stopped(stop):
+			if p.passing(err) {
+				err = nil
+			}
 			p.enter(Stopped, err)
 			return err
 		case errors.Is(err, errRedoAgain):
@@ -129,6 +136,11 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// passing reports whether Run would have gone on after the error.
+func (p *Pipeline) passing(err error) bool {
+	return errors.Is(err, errRedoAgain) || errors.Is(err, ErrStandby) || errors.Is(err, ledger.ErrFenced) || err != nil && p.transient(err)
 }
 
 // transient reports whether a new session may mend the error. Whatever the

@@ -16,6 +16,7 @@ type reading struct {
 	rows      bool // the transaction holds mapped rows
 	mergeOnly bool // the queue is full in redo
 	leftOut   bool // a change was left out of the queue
+	firstLeft change.Position
 	barred    map[string]bool
 	changes   map[countKey]int
 	coalesced map[string]int
@@ -70,7 +71,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 		s.read.skip = ev.Pos.LSN < s.state.Checkpoint
 		s.read.rows = false
 	case change.Insert, change.Update, change.Delete:
-		if s.read.skip {
+		if s.read.skip || ev.Pos.Before(s.passed) {
 			return nil
 		}
 		return s.row(ev)
@@ -121,13 +122,13 @@ func (s *session) row(ev *change.Event) error {
 func (s *session) add(a sink.Add) {
 	a.MergeOnly = s.read.mergeOnly
 	if a.MergeOnly && s.barred(a.Patch) {
-		s.leaveOut(a.Patch)
+		s.leaveOut(&a)
 		return
 	}
 	added, merged := s.queue.Add(a)
 	switch {
 	case !added:
-		s.leaveOut(a.Patch)
+		s.leaveOut(&a)
 	case merged:
 		s.read.coalesced[a.Patch.Source.Target.Object]++
 	}

@@ -34,6 +34,10 @@ func (s *session) passRedo(ctx context.Context) error {
 // deliverAndRedo sends what the queue could hold, reads nothing meanwhile, and
 // asks for another session. The bound does not rise in it, so that the point of
 // redo does not move away.
+//
+// The next session passes over what is settled now. The ledger would not do: it
+// knows nothing of records that the CRM does not have, and a transaction with
+// more of them than the queue holds would be begun again for ever.
 func (s *session) deliverAndRedo(ctx context.Context) error {
 	s.queue.Drain()
 	s.queue.Open()
@@ -42,6 +46,7 @@ func (s *session) deliverAndRedo(ctx context.Context) error {
 			return err
 		}
 	}
+	s.passed = s.read.firstLeft
 	return errRedoAgain
 }
 
@@ -102,8 +107,11 @@ func (s *session) accounted(e *sink.Entry, record *change.Record) bool {
 
 // leaveOut notes that the change must be read again, and with it everything from
 // its transaction on.
-func (s *session) leaveOut(p *change.Patch) {
-	s.read.leftOut = true
+func (s *session) leaveOut(a *sink.Add) {
+	if !s.read.leftOut {
+		s.read.leftOut, s.read.firstLeft = true, a.Pos
+	}
+	p := a.Patch
 	s.queue.Ceiling(s.queue.LastEnd())
 	if len(p.OldKey) > 0 {
 		// What follows on either key must not overtake the rename.
