@@ -313,10 +313,10 @@ func (r *deliveryRun) input(it *deliveryItem) hubspot.Input {
 	return in
 }
 
-func (d *deliveryRun) bareKey() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.bareKeys[d.target]
+func (r *deliveryRun) bareKey() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bareKeys[r.target]
 }
 
 // decide reads the outcomes of a parcel.
@@ -351,9 +351,9 @@ func (r *deliveryRun) decide(ctx context.Context, p parcel, answer *hubspot.Answ
 			lost = append(lost, it)
 		}
 	}
-	if len(lost) > 0 && len(answer.Stray) > 0 {
+	if refusal := strayRefusal(answer); refusal != nil && len(lost) > 0 {
 		// The answer refuses inputs without naming them.
-		if err := r.refusedWhole(ctx, parcel{items: lost, byID: p.byID, upsert: p.upsert}, answer.Stray[0]); err != nil {
+		if err := r.refusedWhole(ctx, parcel{items: lost, byID: p.byID, upsert: p.upsert}, refusal); err != nil {
 			return err
 		}
 		lost = nil
@@ -369,6 +369,18 @@ func (r *deliveryRun) decide(ctx context.Context, p parcel, answer *hubspot.Answ
 		return err
 	}
 	r.push(again...)
+	return nil
+}
+
+// strayRefusal gives an error of the answer that names no input and yet is about
+// some: not one that says that something is missing or goes away by itself, which
+// a second look finds out.
+func strayRefusal(answer *hubspot.Answer) *hubspot.Error {
+	for _, e := range answer.Stray {
+		if class := e.Class(); class != hubspot.Missing && class != hubspot.Retry {
+			return e
+		}
+	}
 	return nil
 }
 

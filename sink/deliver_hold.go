@@ -115,6 +115,8 @@ func newHoldError(target *change.Target, property string, slot int, refusal *hub
 	switch {
 	case e.Code == "PROPERTY_DOESNT_EXIST":
 		e.Mend = "the property does not exist in HubSpot; create it there or take it out of the mapping"
+	case len(refusal.Scopes) > 0:
+		e.Mend = "the token lacks scopes; grant it " + strings.Join(refusal.Scopes, ", ") + " in HubSpot"
 	case e.Code == "READ_ONLY_VALUE":
 		e.Mend = "the property is read-only in HubSpot; take it out of the mapping"
 	case strings.Contains(refusal.Message, "non-unique"):

@@ -70,6 +70,7 @@ func (r *deliveryRun) afterProbe(it *deliveryItem, f *hubspot.Found) (again bool
 			r.delivered(it, &hubspot.Outcome{ID: f.ID})
 			return false
 		}
+	default: // the read does not account for it either
 	}
 	return r.tryAgain(it, f.Refusal)
 }

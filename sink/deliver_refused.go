@@ -18,7 +18,7 @@ const maxTries = 3
 // properties and values that it names, else by cutting the parcel in halves.
 func (r *deliveryRun) refusedWhole(ctx context.Context, p parcel, refusal *hubspot.Error) error {
 	switch refusal.Class() {
-	case hubspot.Hold:
+	case hubspot.Hold, hubspot.Stop:
 		r.holdSome(p, refusal)
 		return nil
 	case hubspot.Missing:
@@ -32,6 +32,7 @@ func (r *deliveryRun) refusedWhole(ctx context.Context, p parcel, refusal *hubsp
 		}
 		r.halve(p)
 		return nil
+	default: // about some record of the batch
 	}
 	if isDuplicate(refusal) && len(p.items) > 1 {
 		r.separate(p, refusal)
@@ -65,7 +66,7 @@ func (r *deliveryRun) refusedWhole(ctx context.Context, p parcel, refusal *hubsp
 // refusedOne decides about one item that HubSpot refused, and reports whether it
 // is to be sent again: without the properties at fault, or under another name.
 func (r *deliveryRun) refusedOne(ctx context.Context, it *deliveryItem, refusal *hubspot.Error) (again bool, err error) {
-	if refusal.Class() == hubspot.Hold {
+	if class := refusal.Class(); class == hubspot.Hold || class == hubspot.Stop {
 		r.holdSome(parcel{items: []*deliveryItem{it}, byID: it.byID, upsert: it.upsert}, refusal)
 		return false, nil
 	}

@@ -37,6 +37,8 @@ type fakeCRM struct {
 	whole func(inputs []hubspot.Input) *hubspot.Error
 	calls []string
 	next  int
+	// alter has the last word on an answer.
+	alter func(call int, a *hubspot.Answer)
 	// unanswered marks every answer so.
 	unanswered bool
 }
@@ -150,6 +152,9 @@ func (f *fakeCRM) batch(ctx context.Context, verb string, inputs []hubspot.Input
 		}
 		o.State, o.ID = hubspot.Written, id
 		f.write(id, in.Properties)
+	}
+	if f.alter != nil {
+		f.alter(len(f.calls), &a)
 	}
 	return a, nil
 }
@@ -621,5 +626,58 @@ func TestHoldErrorsTellNoValues(t *testing.T) {
 	}
 	if _, err := json.Marshal(e.Problems()); err != nil {
 		t.Error(err)
+	}
+}
+
+// An error that names no input is about some of those that are unaccounted for.
+func TestErrorsThatNameNobody(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		refusal hubspot.Error
+		always  bool
+		want    Outcome
+	}{
+		{"a refusal that comes back alone", hubspot.Error{Category: "VALIDATION_ERROR", Message: "Enter a numb"}, true, Refused},
+		{"something was not found", hubspot.Error{Category: "OBJECT_NOT_FOUND"}, false, Delivered},
+		{"for a while", hubspot.Error{Category: "RATE_LIMITS"}, false, Delivered},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeCRM(4)
+			f.lose = func(id string, call int) (bool, bool) { return id == "k2" && (call == 1 || tt.always), false }
+			f.alter = func(call int, a *hubspot.Answer) {
+				for i := range a.Outcomes {
+					if a.Outcomes[i].State == hubspot.Unaccounted && (call == 1 || tt.always) {
+						a.Stray = []*hubspot.Error{&tt.refusal}
+					}
+				}
+			}
+			verdicts := deliver(t, f, jobsFor(4))
+			if verdicts[2].Outcome != tt.want || outcomes(verdicts)[Delivered] < 3 {
+				t.Errorf("%+v after %q", verdicts[2], f.calls)
+			}
+		})
+	}
+}
+
+func TestScopesThatAnInputLacksHoldTheMapping(t *testing.T) {
+	f := newFakeCRM(2)
+	f.alter = func(_ int, a *hubspot.Answer) {
+		a.Outcomes[1] = hubspot.Outcome{State: hubspot.Refused, Refusal: &hubspot.Error{Status: 207, Category: "MISSING_SCOPES", Scopes: []string{"crm.objects.companies.sensitive.write"}}}
+	}
+	verdicts, err := NewDeliverer(f, nil).Deliver(t.Context(), deliveryTarget, jobsFor(2))
+	var hold *HoldError
+	if !errors.As(err, &hold) || !strings.Contains(hold.Error(), "sensitive.write") || verdicts[0].Outcome != Delivered || verdicts[1].Outcome != Undecided {
+		t.Errorf("%v %+v", err, verdicts)
+	}
+}
+
+func TestValuesThatHubSpotDoesNotTake(t *testing.T) {
+	f := newFakeCRM(1)
+	f.alter = func(_ int, a *hubspot.Answer) {
+		a.Outcomes[0].Stored = []hubspot.Property{{Name: "plan", Value: "PRO"}, {Name: "seats", Value: "0.0"}}
+	}
+	v := deliver(t, f, jobsFor(1))[0]
+	if d := cmp.Diff([]NotApplied{{Slot: slotPlan, Stored: "PRO"}}, v.NotApplied); d != "" || v.Outcome != Delivered {
+		t.Errorf("%+v %s", v, d)
 	}
 }

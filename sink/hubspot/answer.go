@@ -180,6 +180,7 @@ func (m *matcher) errors(list []*Error) {
 			state = NotFound
 		case Retry:
 			state = TryAgain
+		default: // about the input as it is
 		}
 		named := false
 		mark := func(i int) {

@@ -53,10 +53,10 @@ func New(cfg Config) (*Client, error) {
 // ever followed: a redirect would carry the token to another host. In the clear
 // it connects to loopback and private addresses alone, whatever a name resolves
 // to, and through no proxy.
-func newTransport(inFlight int, clear bool) *http.Transport {
+func newTransport(inFlight int, plain bool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	proxy := http.ProxyFromEnvironment
-	if clear {
+	if plain {
 		proxy = nil
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			addr, err := netip.ParseAddrPort(address)

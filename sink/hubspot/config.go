@@ -95,7 +95,7 @@ func (cfg Config) withDefaults() (Config, *url.URL, error) {
 		problems = append(problems, fmt.Sprintf("HUBSPOT_API_VERSION: %q is no version; use v3 or a dated one such as 2026-03", cfg.APIVersion))
 	}
 	if cfg.TokenSetting == "" {
-		cfg.TokenSetting = "HUBSPOT_ACCESS_TOKEN" //nolint:gosec // the name of a setting
+		cfg.TokenSetting = "HUBSPOT_ACCESS_TOKEN"
 	}
 	if cfg.Token == nil {
 		problems = append(problems, cfg.TokenSetting+": is not set; give it a service key or a private app's token, or set HUBSPOT_CLIENT_ID, HUBSPOT_CLIENT_SECRET and HUBSPOT_REFRESH_TOKEN")

@@ -91,7 +91,8 @@ func fixed(status int, body string) *portal {
 func sent(t *testing.T, body string) (inputs []struct {
 	ID, IDProperty, ObjectWriteTraceID string
 	Properties                         map[string]string
-}) {
+},
+) {
 	t.Helper()
 	var b struct {
 		Inputs json.RawMessage `json:"inputs"`

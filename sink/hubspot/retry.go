@@ -121,6 +121,7 @@ func (c *Client) settle(ctx context.Context, k *call, r reply, refusal *Error, t
 		return c.refused(ctx, k, k.gate, refusal)
 	case Retry:
 		return false, &transient{refusal, c.waitFor(r, refusal)}
+	default: // an answer, for better or worse
 	}
 	c.gates.passed(ctx, c.cfg.Logger, k.gate)
 	if refusal != nil {

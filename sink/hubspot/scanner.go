@@ -139,14 +139,14 @@ func (s *scanner) value() ([]byte, error) {
 	c := s.peek()
 	start := s.i
 	var err error
-	switch {
-	case c == '"':
+	switch c {
+	case '"':
 		err = s.quoted()
-	case c == '{':
+	case '{':
 		err = s.object(func(string) error { return s.skip() })
-	case c == '[':
+	case '[':
 		err = s.array(s.skip)
-	case c == 0:
+	case 0:
 		err = errCut
 	default:
 		err = s.literal()
