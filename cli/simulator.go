@@ -241,13 +241,13 @@ func parseProperty(spec string) (object string, _ hubspotsim.Property, _ error) 
 		"date": hubspotsim.Date, "datetime": hubspotsim.DateTime, "unique": hubspotsim.Unique,
 	}
 	known := map[string]bool{"companies": true, "contacts": true, "deals": true, "tickets": true, "products": true, "line_items": true}
-	switch make, ok := simple[typ]; {
+	switch define, ok := simple[typ]; {
 	case !found || name == "":
 		return object, hubspotsim.Property{}, errors.New("give [OBJECT.]NAME:TYPE")
 	case !known[object]:
 		return object, hubspotsim.Property{}, fmt.Errorf("there is no object %q", object)
 	case ok && list == "":
-		return object, make(name), nil
+		return object, define(name), nil
 	case typ == "enumeration" && list != "":
 		return object, hubspotsim.Enum(name, strings.Split(list, ",")...), nil
 	case typ == "checkbox" && list != "":

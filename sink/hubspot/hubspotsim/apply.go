@@ -99,7 +99,7 @@ func (c *call) apply(o *objectType, in *input, now time.Time) {
 		if q.keep || !c.changes(in, q) {
 			continue
 		}
-		value := ""
+		var value string
 		if q.def.multi && len(q.value) > 0 && q.value[0] == ';' {
 			value = appendOptions(in.rec.text(q.def), q.value)
 		} else {

@@ -137,7 +137,7 @@ func (c *call) resolve(o *objectType) (answer, bool) {
 			in.silent = merged || in.rec == nil && !digitsOnly(in.id)
 		}
 		in.missing = in.rec == nil && !in.isNew && !in.silent
-		twice := false
+		var twice bool
 		if in.rec != nil {
 			twice = in.rec.seen == c.number
 			in.rec.seen = c.number

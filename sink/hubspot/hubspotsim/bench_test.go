@@ -44,7 +44,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
-		r := httptest.NewRequest("POST", "/crm/v3/objects/companies/batch/update", nil)
+		r := httptest.NewRequest(http.MethodPost, "/crm/v3/objects/companies/batch/update", nil)
 		r.Body = io.NopCloser(bytes.NewReader(bodies[n%len(bodies)]))
 		r.Header.Set("Authorization", "Bearer "+DefaultToken)
 		r.Header.Set("Content-Type", "application/json")

@@ -120,7 +120,7 @@ func (c *call) malformed(o *objectType, p *Property) string {
 		return "fieldType must be one of " + strings.Join(fields, ", ")
 	case p.GroupName != o.Group:
 		return "property group " + p.GroupName + " does not exist"
-	case p.Type == "bool" && !(len(p.Options) == 2 && hasOption(p.Options, "true") && hasOption(p.Options, "false")):
+	case p.Type == "bool" && (len(p.Options) != 2 || !hasOption(p.Options, "true") || !hasOption(p.Options, "false")):
 		return "a bool property needs exactly the options true and false"
 	case p.Type == "enumeration" && len(p.Options) == 0 && !p.ExternalOptions:
 		return "an enumeration property needs options"

@@ -103,7 +103,7 @@ func TestFaults(t *testing.T) {
 // answer came at all.
 func send(t *testing.T, server, body string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", server+"/crm/v3/objects/companies/batch/update", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+"/crm/v3/objects/companies/batch/update", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestLate(t *testing.T) {
 	if got := p.Stats().Late; got != 1 {
 		t.Errorf("%d requests wait", got)
 	}
-	if r := set("new"); r == nil || r.StatusCode != 200 {
+	if r := set("new"); r == nil || r.StatusCode != http.StatusOK {
 		t.Fatalf("%v", r)
 	}
 	for p.Stats().Late > 0 {
@@ -169,7 +169,7 @@ func TestHang(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, "GET", server.URL+"/account-info/v3/details", nil)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/account-info/v3/details", nil)
 	if r, err := http.DefaultClient.Do(req); err == nil {
 		r.Body.Close()
 		t.Fatal("an answer came")
@@ -189,7 +189,7 @@ func TestReplay(t *testing.T) {
 		}
 		var out []string
 		for range 60 {
-			req, _ := http.NewRequest("POST", "http://hubspot.test/crm/v3/objects/companies/batch/update",
+			req, _ := http.NewRequest(http.MethodPost, "http://hubspot.test/crm/v3/objects/companies/batch/update",
 				strings.NewReader(`{"inputs":[{"id":"`+ids[0]+`","properties":{"name":"x"}},{"id":"`+ids[1]+`","properties":{"name":"x"}}]}`))
 			req.Header.Set("Authorization", "Bearer "+DefaultToken)
 			req.Header.Set("Content-Type", "application/json")
@@ -308,7 +308,7 @@ func TestGzipAndRedirect(t *testing.T) {
 	}
 	// Go's client follows by itself, and so gets through: a client that must
 	// not follow is told apart by its error.
-	if r, _ := send(t, server.URL, `{}`); r == nil || r.StatusCode != 200 || r.Request.URL.RawQuery != "redirected=true" {
+	if r, _ := send(t, server.URL, `{}`); r == nil || r.StatusCode != http.StatusOK || r.Request.URL.RawQuery != "redirected=true" {
 		t.Errorf("%v", r)
 	}
 }
@@ -327,7 +327,7 @@ func TestBodyTooLarge(t *testing.T) {
 func TestContentType(t *testing.T) {
 	p := New(Options{})
 	rec := httptest.NewRecorder()
-	req := httptest.NewRequest("POST", "/crm/v3/objects/companies/batch/update", bytes.NewBufferString(`{}`))
+	req := httptest.NewRequest(http.MethodPost, "/crm/v3/objects/companies/batch/update", bytes.NewBufferString(`{}`))
 	req.Header.Set("Authorization", "Bearer "+DefaultToken)
 	p.ServeHTTP(rec, req)
 	if rec.Code != 415 {

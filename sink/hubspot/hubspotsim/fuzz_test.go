@@ -65,11 +65,11 @@ func hasDuplicates(text []byte) bool {
 			return false
 		}
 		if s, ok := tok.(string); ok {
-			if key := string(bytes.ToLower([]byte(s))); seen[key] {
+			key := string(bytes.ToLower([]byte(s)))
+			if seen[key] {
 				return true
-			} else {
-				seen[key] = true
 			}
+			seen[key] = true
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (p *Portal) mergeLocked(o *objectType, primary, other string, c *call) (*re
 	}
 	now := p.now()
 	ms := now.UnixMilli()
-	keep := false
+	var keep bool
 	if c != nil {
 		keep = p.quirks.KeepPrimaryID.on(false, c.rng)
 	} else {

@@ -3,7 +3,7 @@ package hubspotsim
 import "time"
 
 // DefaultToken is accepted by a portal whose Options name no token.
-const DefaultToken = "pat-na1-00000000-0000-4000-8000-simulator000" //nolint:gosec // it opens nothing but the simulator
+const DefaultToken = "pat-na1-00000000-0000-4000-8000-simulator000"
 
 // Options describe a portal. The zero value is a usable portal with one token,
 // the standard objects, and the limits of a small account.

@@ -244,7 +244,7 @@ func (c *call) answer() answer {
 	p.mu.Lock()
 	v := p.admit(c.token, c.route.op == "search", p.now(), p.quirks.CountRefused.on(false, c.rng))
 	p.mu.Unlock()
-	a := answer{}
+	var a answer
 	if v.policy != "" {
 		a = c.limited(v.policy, v.untilFree)
 	} else {

@@ -93,6 +93,7 @@ func (p Play) on(byDefault bool, rng *rand.Rand) bool {
 		return false
 	case Random:
 		return rng.IntN(2) == 1
+	case Default:
 	}
 	return byDefault
 }

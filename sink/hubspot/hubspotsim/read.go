@@ -78,7 +78,6 @@ func texts(list [][]byte) []string {
 type view struct {
 	call          *call
 	wanted, older []*definition
-	defaults      bool
 }
 
 func (c *call) newView(o *objectType, wanted, history []string, key *definition) *view {

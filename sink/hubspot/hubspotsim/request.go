@@ -35,7 +35,6 @@ type input struct {
 	hidden    bool // a fault: written, and absent from the answer
 	missing   bool // no such record
 	failed    problems
-	ignored   []string // properties that were accepted and not applied
 	warnings  []warning
 }
 

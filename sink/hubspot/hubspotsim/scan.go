@@ -2,6 +2,7 @@ package hubspotsim
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -196,11 +197,14 @@ func (s *scanner) escape(t []byte) (int, bool) {
 	if len(t) < 2 {
 		return 0, false
 	}
-	plain := map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 	if t[1] != 'u' {
-		c, ok := plain[t[1]]
-		s.arena = append(s.arena, c)
-		return 2, ok
+		const names, values = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+		i := strings.IndexByte(names, t[1])
+		if i < 0 {
+			return 0, false
+		}
+		s.arena = append(s.arena, values[i])
+		return 2, true
 	}
 	r, ok := hex4(t[2:])
 	if !ok {
@@ -310,18 +314,18 @@ func (s *scanner) number() error {
 
 // token names what comes next in the words of HubSpot's error messages.
 func (s *scanner) token() string {
-	switch c := s.peek(); {
-	case c == '{':
+	switch s.peek() {
+	case '{':
 		return "Object value (token `JsonToken.START_OBJECT`)"
-	case c == '[':
+	case '[':
 		return "Array value (token `JsonToken.START_ARRAY`)"
-	case c == '"':
+	case '"':
 		return "String value (token `JsonToken.VALUE_STRING`)"
-	case c == 't' || c == 'f':
+	case 't', 'f':
 		return "Boolean value (token `JsonToken.VALUE_TRUE`)"
-	case c == 'n':
+	case 'n':
 		return "Null value (token `JsonToken.VALUE_NULL`)"
-	case c == 0:
+	case 0:
 		return "End of input"
 	}
 	return "Number value (token `JsonToken.VALUE_NUMBER_INT`)"

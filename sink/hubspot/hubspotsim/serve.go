@@ -37,7 +37,7 @@ func (c *call) serve(w http.ResponseWriter, r *http.Request) int {
 		return cut(w) // the sender gave up before the work began
 	}
 	if c.plan.fault != nil {
-		if status, done := c.disturb(w, r.Context()); done {
+		if status, done := c.disturb(r.Context(), w); done {
 			return status
 		}
 	}
@@ -80,7 +80,7 @@ func (c *call) readBody(r *http.Request) error {
 
 // disturb plays the faults that come before the work. It says whether the call
 // is over.
-func (c *call) disturb(w http.ResponseWriter, ctx context.Context) (int, bool) {
+func (c *call) disturb(ctx context.Context, w http.ResponseWriter) (int, bool) {
 	p, f := c.portal, c.plan.fault
 	switch f.Effect {
 	case CutBefore:
@@ -107,14 +107,14 @@ func (c *call) disturb(w http.ResponseWriter, ctx context.Context) (int, bool) {
 		}
 		return cut(w), true
 	case Late:
-		c.applyLate(w, ctx)
+		c.applyLate(ctx, w)
 		return 0, true
 	}
 	return 0, false
 }
 
 // applyLate lets the sender give up, and does the work afterwards.
-func (c *call) applyLate(w http.ResponseWriter, ctx context.Context) {
+func (c *call) applyLate(ctx context.Context, w http.ResponseWriter) {
 	p, f := c.portal, c.plan.fault
 	p.mu.Lock()
 	p.stats.Late++
