@@ -55,12 +55,12 @@ semicolons. Effects:
   truncate      half an answer, then closed    short       half an answer
   html          200 with a web page            empty       200 with nothing in it
   missing       some inputs (inputs=3) are neither in the results nor in the errors
-  refuse        some inputs are invalid (contains=KEY names one)
+  refuse        some inputs are invalid (contains=KEY, property=NAME)
   hang          no answer at all               late        done after delay=5s, when
                                                            the sender has given up
 Keys: rate (0 to 1), times, skip, start, for, every, op (update, upsert, read,
 write ...), object, contains, applied (the work is done all the same), delay,
-inputs, retryAfter. "10%" is a mix of them that befalls one call in ten.
+inputs, property, retryAfter. "10%" is a mix of them that befalls one call in ten.
 
 While it runs, faults come and go by HTTP, without a token:
   curl -X POST   URL/_sim/faults -d '{"effect":"status","status":503,"for":"30s"}'

@@ -175,7 +175,7 @@ func (c *call) judge(o *objectType, perInput bool) (answer, bool) {
 			ps = append(append(ps, c.required(o, in)...), in.otherKey()...)
 		}
 		if in.refused {
-			p := in.props[0]
+			p := in.blamed(c.plan.fault.Property)
 			ps = append(ps, problem{"refused on request", "INVALID_VALUE", string(p.name), string(p.value), true})
 		}
 		in.failed, in.ghost = ps, in.ghost && len(ps) == 0

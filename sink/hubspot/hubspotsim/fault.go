@@ -73,6 +73,9 @@ type Fault struct {
 	// Inputs is how many inputs Missing and Refuse concern; 1 if 0. With
 	// Contains it is those inputs alone whose id, key or trace id it is.
 	Inputs int `json:"inputs,omitempty"`
+	// Property is what Refuse complains of: only inputs that carry it are
+	// refused. Empty means the first property of any input.
+	Property string `json:"property,omitempty"`
 	// Hang makes Late wait until the sender gives up rather than cut.
 	Hang bool `json:"hang,omitempty"`
 

@@ -119,6 +119,26 @@ func send(t *testing.T, server, body string) (*http.Response, string) {
 	return r, string(text)
 }
 
+// TestRefuse names a property, and leaves alone the inputs that lack it.
+func TestRefuse(t *testing.T) {
+	c := newClient(t, Options{Quirks: Quirks{UpdateErrorsPerInput: On}})
+	ids := c.seed(nil, nil)
+	fs, err := ParseFaults("refuse,property=city,inputs=100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.portal.AddFaults(fs...); err != nil {
+		t.Fatal(err)
+	}
+	r := c.update(`{"id":"` + ids[0] + `","objectWriteTraceId":"t1","properties":{"name":"a","city":"Rome"}},{"id":"` + ids[1] + `","objectWriteTraceId":"t2","properties":{"name":"b"}}`)
+	if r.status != 207 || len(r.body.Results) != 1 || r.body.Results[0].ID != ids[1] || !strings.Contains(r.body.Errors[0].Message, `"name":"city"`) {
+		t.Errorf("%d %s", r.status, r.text)
+	}
+	if r := c.update(`{"id":"` + ids[0] + `","properties":{"name":"a"}}`); r.status != 200 {
+		t.Errorf("without the property: %d %s", r.status, r.text)
+	}
+}
+
 // TestLate applies a request after its sender saw the connection break, and
 // after a newer one.
 func TestLate(t *testing.T) {

@@ -72,6 +72,8 @@ func (f *Fault) set(key, value string) (err error) {
 		f.Object = value
 	case "contains":
 		f.Contains = value
+	case "property":
+		f.Property = value
 	case "policy":
 		f.Policy = value
 	case "rate":

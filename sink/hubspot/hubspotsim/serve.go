@@ -262,6 +262,9 @@ func (c *call) leaveOut() {
 		} else if left == 0 {
 			break
 		}
+		if f.Effect == Refuse && in.blamed(f.Property) == nil {
+			continue
+		}
 		left--
 		switch {
 		case f.Effect == Refuse:
@@ -272,6 +275,17 @@ func (c *call) leaveOut() {
 			in.unapplied = true
 		}
 	}
+}
+
+// blamed returns the property that a refusal names, nil if the input doesn't
+// carry it.
+func (in *input) blamed(property string) *prop {
+	for i := range in.props {
+		if p := &in.props[i]; property == "" || string(p.name) == property {
+			return p
+		}
+	}
+	return nil
 }
 
 // has says whether a property has exactly the value.
