@@ -88,13 +88,20 @@ type matcher struct {
 	byTrace  map[string]int
 	byID     map[string]int
 	stray    []*Error
+	// property is the id property of the inputs, unless they are mixed.
+	property string
+	mixed    bool
 }
 
 func (m *matcher) index(traces []string) {
 	m.byTrace = make(map[string]int, len(traces))
 	m.byID = make(map[string]int, len(traces))
+	if len(m.inputs) > 0 {
+		m.property = m.inputs[0].IDProperty
+	}
 	for i := range m.inputs {
 		m.byTrace[traces[i]] = i
+		m.mixed = m.mixed || m.inputs[i].IDProperty != m.inputs[0].IDProperty
 		if m.inputs[i].ID != "" {
 			m.byID[m.inputs[i].ID] = i
 		}
@@ -111,6 +118,9 @@ func (m *matcher) exact(r *result) (int, bool) {
 		return i, true
 	}
 	for _, p := range r.properties {
+		if !m.mixed && p.Name != m.property {
+			continue
+		}
 		if i, ok := m.byID[p.Value]; ok && p.Name == m.inputs[i].IDProperty {
 			return i, true
 		}
@@ -158,13 +168,13 @@ func (m *matcher) take(i int, r *result) {
 	if o.State == Refused || o.State == NotFound {
 		return // an error that names the input outweighs a result
 	}
-	o.State, o.ID, o.Created = Written, r.id, r.created
+	o.State, o.ID, o.Created = Written, strings.Clone(r.id), r.created
 	o.Stored = nil
 	for _, sent := range m.inputs[i].Properties {
 		for _, p := range r.properties {
 			if p.Name == sent.Name {
 				if p.Value != sent.Value {
-					o.Stored = append(o.Stored, p)
+					o.Stored = append(o.Stored, Property{sent.Name, strings.Clone(p.Value)})
 				}
 				break
 			}

@@ -41,7 +41,7 @@ func (c *Client) List(ctx context.Context, object, after string, properties []st
 }
 
 func parsePage(body []byte) (Page, error) {
-	s := scanner{b: body}
+	s := newScanner(body)
 	var page Page
 	found := false
 	err := s.object(func(key string) error {

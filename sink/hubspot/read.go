@@ -144,7 +144,7 @@ func (c *Client) Get(ctx context.Context, object, id string, properties []string
 		query:    url.Values{"properties": {strings.Join(properties, ",")}},
 		gate:     object,
 		check: func(r reply) (err error) {
-			s := scanner{b: r.body}
+			s := newScanner(r.body)
 			if got, err = s.result(); err == nil && got.id == "" {
 				err = errShape
 			}

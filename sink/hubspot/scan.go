@@ -25,7 +25,7 @@ var errShape = errors.New("not a JSON object with results")
 // a fraction of decoding them; errors are rare and decoded whole. A body that is
 // cut off, is no JSON or has another shape is an error: it is no answer.
 func parseBatch(body []byte) (batchAnswer, error) {
-	s := scanner{b: body}
+	s := newScanner(body)
 	var out batchAnswer
 	found := false
 	err := s.object(func(key string) error {
@@ -92,6 +92,8 @@ func (s *scanner) result() (result, error) {
 			if s.peek() != '{' {
 				return s.skip()
 			}
+			r.properties = make([]Property, 0, s.width)
+			defer func() { s.width = len(r.properties) }()
 			return s.object(func(name string) error {
 				if s.peek() == 'n' { // null: never set
 					return s.skip()

@@ -7,11 +7,19 @@ import (
 
 // scanner walks over a JSON text. It takes what encoding/json takes, as long as
 // the parts that are skipped are well formed enough to be skipped.
+//
+// The strings that it gives share one copy of the text: who keeps one for long
+// clones it.
 type scanner struct {
 	b     []byte
+	whole string
 	i     int
 	depth int
+	// width is the number of properties of the last result: the next has as many.
+	width int
 }
+
+func newScanner(b []byte) *scanner { return &scanner{b: b, whole: string(b)} }
 
 var (
 	errCut     = errors.New("JSON cut off")
@@ -110,14 +118,16 @@ func (s *scanner) text() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	word := s.whole[s.i-len(raw) : s.i]
 	if raw[0] != '"' {
-		if string(raw) == "null" {
+		if word == "null" {
 			return "", nil
 		}
-		return string(raw), nil
+		return word, nil
 	}
-	inner := raw[1 : len(raw)-1]
-	for _, c := range inner {
+	inner := word[1 : len(word)-1]
+	for i := range len(inner) {
+		c := inner[i]
 		if c == '\\' || c >= 0x80 || c < ' ' {
 			var value string
 			if err := json.Unmarshal(raw, &value); err != nil {
@@ -126,7 +136,7 @@ func (s *scanner) text() (string, error) {
 			return value, nil
 		}
 	}
-	return string(inner), nil
+	return inner, nil
 }
 
 func (s *scanner) skip() error {
