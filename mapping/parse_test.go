@@ -83,7 +83,7 @@ func TestParseReportsEveryMistake(t *testing.T) {
 			`m.yaml:5:11: "!active" is a YAML tag, which the mapping does not use; put a value that starts with ! in double quotes`,
 		}},
 		"tabs": {"version: 1\ntables:\n\taccounts:\n", []string{
-			"m.yaml:3:1: YAML: found character '\t' that cannot start any token; indent with spaces, not tabs",
+			"m.yaml:3:1: YAML: found character '\\t' that cannot start any token; indent with spaces, not tabs",
 		}},
 		"latin-1": {"version: 1\n# caf\xe9\n", []string{"m.yaml:2:6: not UTF-8 text; save the file as UTF-8"}},
 		"too deep": {strings.Repeat("[", 40) + strings.Repeat("]", 40), []string{

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -68,11 +70,30 @@ type report struct {
 }
 
 func (r *report) add(at pos, format string, args ...any) {
-	p := Problem{File: r.file, Line: at.line, Column: at.col, Text: fmt.Sprintf(format, args...)}
-	if at.line >= 1 && at.line <= len(r.lines) {
-		p.Source = r.lines[at.line-1]
+	p := Problem{File: r.file, Line: min(max(at.line, 1), len(r.lines)), Text: onOneLine(fmt.Sprintf(format, args...))}
+	if p.Line > 0 {
+		p.Source = r.lines[p.Line-1]
 	}
+	p.Column = min(max(at.col, 1), utf8.RuneCountInString(p.Source)+1)
 	r.list = append(r.list, p)
+}
+
+// onOneLine escapes what would break a line or a terminal: names and values may
+// hold anything.
+func onOneLine(s string) string {
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, c := range s {
+		if unicode.IsControl(c) {
+			q := strconv.QuoteRune(c)
+			b.WriteString(q[1 : len(q)-1])
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 func (r *report) err() error {
