@@ -253,7 +253,7 @@ func (s *Stream) refusal(pg *pgconn.PgError) error {
 // connection. It takes no longer than ctx allows.
 func (s *Stream) Close(ctx context.Context) error {
 	defer closeHard(s.conn)
-	if s.err != nil {
+	if s.err != nil && !errors.Is(s.err, errShuttingDown) {
 		return nil // nobody to talk to
 	}
 	s.err = errClosed

@@ -1,0 +1,150 @@
+package cdc
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pgcrm/pgcrm/internal/pgtest"
+)
+
+func TestSlotActiveElsewhere(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	d.publish("t")
+	d.cfg.ApplicationName = "the other one"
+	first := d.open(0)
+	d.cfg.ApplicationName = ""
+
+	_, err := Open(d.ctx, d.cfg, 0)
+	var active *SlotActiveError
+	if !errors.As(err, &active) {
+		t.Fatalf("got %v", err)
+	}
+	if uint32(active.PID) != first.PID() || active.Application != "the other one" || active.Since.IsZero() || !Transient(err) {
+		t.Errorf("got %+v", active)
+	}
+	if err := DropSlot(d.ctx, d.conn, d.cfg.Slot); !errors.As(err, &active) || active.PID == 0 {
+		t.Errorf("dropping a slot in use: %v", err)
+	}
+	// Close frees the slot before it returns.
+	d.close(first)
+	d.close(d.open(0))
+	if err := DropSlot(d.ctx, d.conn, d.cfg.Slot); err != nil {
+		t.Error(err)
+	}
+	if err := DropSlot(d.ctx, d.conn, d.cfg.Slot); err != nil {
+		t.Errorf("dropping it again: %v", err)
+	}
+}
+
+func TestSlotMissing(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	d.publish("t")
+	if err := DropSlot(d.ctx, d.conn, d.cfg.Slot); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(d.ctx, d.cfg, 0)
+	var missing *SlotMissingError
+	if !errors.As(err, &missing) || Transient(err) || !strings.Contains(err.Error(), "--recreate-slot") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSlotOfAnotherKind(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("t")); err != nil {
+		t.Fatal(err)
+	}
+	d.exec(`SELECT pg_create_logical_replication_slot('` + d.cfg.Slot + `', 'test_decoding')`)
+	for name, call := range map[string]func() error{
+		"Open":       func() error { _, err := Open(d.ctx, d.cfg, 0); return err },
+		"EnsureSlot": func() error { _, err := EnsureSlot(d.ctx, d.cfg); return err },
+	} {
+		if err := call(); !isProblem(err, "test_decoding") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// isProblem reports whether err has a Problems line that holds the text.
+func isProblem(err error, text string) bool {
+	var p interface{ Problems() []string }
+	return errors.As(err, &p) && strings.Contains(strings.Join(p.Problems(), "\n"), text)
+}
+
+// TestSlotLost invalidates the slot while it is read: the server then ends the
+// stream with the words of a restart, and only the slot's row tells.
+func TestSlotLost(t *testing.T) {
+	server := pgtest.New(t, "max_slot_wal_keep_size", "1MB", "min_wal_size", "32MB", "max_wal_size", "64MB")
+	d := databaseOn(t, server)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	d.publish("t")
+	s := d.open(0)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := s.Next(d.ctx); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for i := 0; !func() bool { s := d.slot(); return s.Lost() }(); i++ {
+		d.exec(`SELECT pg_logical_emit_message(true, 'filler', repeat('x', 1000000)) FROM generate_series(1, 20)`, `SELECT pg_switch_wal()`, `CHECKPOINT`)
+		if i > 50 {
+			t.Fatalf("the slot holds on: %+v", d.slot())
+		}
+	}
+	if err := <-ended; !Transient(err) {
+		t.Errorf("stream: %v", err)
+	}
+	_, err := Open(d.ctx, d.cfg, 0)
+	var lost *SlotLostError
+	if !errors.As(err, &lost) || Transient(err) || !strings.Contains(err.Error(), "max_slot_wal_keep_size") {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := EnsureSlot(d.ctx, d.cfg); !errors.As(err, &lost) {
+		t.Errorf("EnsureSlot: %v", err)
+	}
+	if err := Preflight(d.ctx, d.cfg, d.describe("t")); !isProblem(err, "pgcrm migrate --recreate-slot") {
+		t.Errorf("Preflight: %v", err)
+	}
+}
+
+func TestTemporarySlotLeavesNothing(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	lasting := d.publish("t")
+	first, err := OpenTemporary(d.ctx, d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenTemporary(d.ctx, d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.exec(`INSERT INTO t VALUES (1)`)
+	for _, s := range []*Stream{first, second} {
+		got, commit := d.transaction(s)
+		if got[0] != "1 insert public.t (1)" {
+			t.Error(got)
+		}
+		s.Confirm(commit.End)
+		d.close(s)
+	}
+	if slot := d.slot(); slot.ConfirmedFlush != lasting.ConfirmedFlush {
+		t.Errorf("the lasting slot moved to %s", slot.ConfirmedFlush)
+	}
+	for {
+		var n int
+		if err := d.conn.QueryRow(d.ctx, `SELECT count(*) FROM pg_replication_slots WHERE database = current_database()`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			break
+		}
+	}
+}
