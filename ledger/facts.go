@@ -45,7 +45,7 @@ func readFacts(facts []change.Fact, packed []byte, slots []int) error {
 			return errFacts
 		}
 		packed = packed[n:]
-		id += int64(head >> 1) //nolint:gosec // bounded above
+		id += int64(head >> 1)
 		fact := change.Fact{State: change.Unknown}
 		if head&1 == 0 {
 			if len(packed) < 8 {

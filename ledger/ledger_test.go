@@ -65,16 +65,20 @@ func (f fixture) open(t testing.TB) *ledger.Ledger { return f.openURL(t, f.url) 
 
 func (f fixture) openURL(t testing.TB, url string) *ledger.Ledger {
 	t.Helper()
-	l, err := ledger.Open(context.Background(), ledger.Config{
-		URL:    func(context.Context) (string, error) { return url, nil },
-		Schema: schema,
-		Logger: slog.New(slog.DiscardHandler),
-	})
+	l, err := ledger.Open(context.Background(), ledgerConfig(fixture{url}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
 	return l
+}
+
+func ledgerConfig(f fixture) ledger.Config {
+	return ledger.Config{
+		URL:    func(context.Context) (string, error) { return f.url, nil },
+		Schema: schema,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 }
 
 // begin opens a ledger that is the running instance.

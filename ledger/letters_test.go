@@ -146,8 +146,10 @@ func TestLettersOpenAndClose(t *testing.T) {
 			{closeAll(deliver(6, "", "r1")), ""},
 		},
 		"rows without key are apart": {
-			{both(park(5, "", "r1", whole, name), park(5, "", "r2", whole, plan), park(5, "r1", "r3", whole, plan)),
-				":whole(name)@5 :whole(plan)@5 r1:whole(plan)@5"},
+			{
+				both(park(5, "", "r1", whole, name), park(5, "", "r2", whole, plan), park(5, "r1", "r3", whole, plan)),
+				":whole(name)@5 :whole(plan)@5 r1:whole(plan)@5",
+			},
 		},
 		"a row that has another record by now": {
 			{park(5, "1", "r1", plan), "1:plan@5"},
