@@ -29,7 +29,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (resp *http.Response, err error
 		case cause != http.ErrAbortHandler: //nolint:errorlint // compared as net/http does
 			panic(cause)
 		case rec.flushed: // half an answer
-			resp, err = rec.response(r, torn{}), nil
+			resp, err = rec.response(r, torn{}), nil //nolint:bodyclose // the caller closes it
 		default:
 			resp, err = nil, ErrCut
 		}
