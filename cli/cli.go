@@ -61,7 +61,13 @@ docs/configuration.md and docs/mapping.md. Without a command it does what
 		SilenceErrors: true,
 		RunE:          run.RunE,
 	}
-	root.AddCommand(run, newDemoCommand(stop, env), newVersionCommand())
+	root.AddCommand(
+		run,
+		newDemoCommand(stop, env),
+		newSimulatorCommand(stop),
+		newVersionCommand(),
+		newHealthcheckCommand(env.Env),
+	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Sprintf("%v; see %s --help", err, cmd.CommandPath())}
 	})

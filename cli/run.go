@@ -178,6 +178,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		OnDelivery:      r.onDelivery,
 	})
 	r.status.built(p, src, book, crm, found)
+	r.announce(found)
 	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "publication", db.Publication,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
 		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
@@ -185,6 +186,18 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		src.Close(context.WithoutCancel(ctx))
 		book.Close()
 	}, nil
+}
+
+// announce has the series of mapped tables and objects start at zero.
+func (r *runner) announce(found *survey) {
+	var tables, objects []string
+	for _, t := range found.relations {
+		tables = append(tables, t.String())
+	}
+	for _, t := range found.mapping.Targets() {
+		objects = append(objects, t.Object)
+	}
+	r.recorder.Announce(tables, objects)
 }
 
 // chunkRows is how many rows of a backfill are read between two marks.
