@@ -143,15 +143,20 @@ func (p *Pipeline) passing(err error) bool {
 	return errors.Is(err, errRedoAgain) || errors.Is(err, ErrStandby) || errors.Is(err, ledger.ErrFenced) || err != nil && p.transient(err)
 }
 
-// transient reports whether a new session may mend the error. Whatever the
-// ledger's database says is waited out, unless it says that the set-up is wrong.
+// transient reports whether a new session may mend the error. The source is
+// asked first: a server that is down is a problem to an operator, and passes.
+// Whatever the ledger's database says is waited out, unless it says that the
+// set-up is wrong.
 func (p *Pipeline) transient(err error) bool {
+	if p.Source.Transient(err) {
+		return true
+	}
 	var wrong interface{ Problems() []string }
 	if errors.As(err, &wrong) {
 		return false
 	}
 	var l *ledgerError
-	return errors.As(err, &l) || p.Source.Transient(err)
+	return errors.As(err, &l)
 }
 
 // pause waits, turning its loop. It reports false when the process is to stop.

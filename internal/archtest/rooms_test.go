@@ -57,6 +57,7 @@ var rooms = []room{
 		outside: []string{anything},
 	},
 	{dir: "cli", imports: []string{anything}, outside: []string{anything}},
+	{dir: "internal/e2e", tests: []string{"change", pgtest, simul}, outside: []string{anything}},
 
 	{dir: pgtest, outside: []string{anything}},
 	{dir: "internal/archtest", outside: []string{anything}},
