@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,10 @@ type Job struct {
 	// Props are the properties to write: Set and Clear alone, at least one unless
 	// the job is a rename.
 	Props change.Props
+	// Backward are the slots of properties that HubSpot moves forward only and the
+	// mapping wants moved back all the same, such as a lifecycle stage: where
+	// HubSpot keeps another value, they are cleared, then set in a later call.
+	Backward []int
 }
 
 // Outcome is what became of a job.
@@ -167,6 +172,10 @@ type deliveryItem struct {
 	renaming bool
 	upsert   bool
 	tries    int // sent again without being accounted for
+
+	backward   backward
+	moving     []change.Prop // to be set once they are cleared
+	unanswered bool          // by an attempt
 }
 
 func newDeliveryItem(target *change.Target, job *Job, verdict *Verdict) *deliveryItem {
@@ -272,6 +281,7 @@ func (r *deliveryRun) send(ctx context.Context, p parcel) error {
 		it.verdict.Attempts += answer.Attempts
 		it.verdict.Unanswered = it.verdict.Unanswered || answer.Unanswered
 		it.verdict.Correlation = answer.CorrelationID
+		it.unanswered = it.unanswered || answer.Unanswered
 	}
 	var refusal *hubspot.Error
 	switch {
@@ -327,7 +337,9 @@ func (r *deliveryRun) decide(ctx context.Context, p parcel, answer *hubspot.Answ
 		o := &answer.Outcomes[i]
 		switch o.State {
 		case hubspot.Written:
-			r.delivered(it, o)
+			if r.delivered(it, o) {
+				again = append(again, it)
+			}
 		case hubspot.NotFound:
 			if r.missing(it) {
 				again = append(again, it)
@@ -384,18 +396,40 @@ func strayRefusal(answer *hubspot.Answer) *hubspot.Error {
 	return nil
 }
 
-func (r *deliveryRun) delivered(it *deliveryItem, o *hubspot.Outcome) {
+// delivered notes that the item was written, and reports whether it goes on: with
+// what has to be cleared before it can be set.
+func (r *deliveryRun) delivered(it *deliveryItem, o *hubspot.Outcome) (again bool) {
 	r.written++
 	v := it.verdict
-	v.Outcome, v.CRMID = Delivered, o.ID
+	v.CRMID = o.ID
 	v.Created = v.Created || o.Created
+	it.upsert = false // it exists now
+	if it.backward == clearing {
+		it.step(setting)
+		return true
+	}
+	var back []int
 	for _, stored := range o.Stored {
 		for _, p := range it.props {
-			if r.target.Properties[p.Slot] == stored.Name && !sameStored(string(p.Text), stored.Value) {
-				v.NotApplied = append(v.NotApplied, NotApplied{Slot: p.Slot, Stored: stored.Value})
+			if r.target.Properties[p.Slot] != stored.Name || sameStored(string(p.Text), stored.Value) {
+				continue
 			}
+			if it.backward == 0 && p.Kind == change.Set && slices.Contains(it.job.Backward, p.Slot) {
+				back = append(back, p.Slot)
+				continue
+			}
+			v.NotApplied = append(v.NotApplied, NotApplied{Slot: p.Slot, Stored: stored.Value})
 		}
 	}
+	if len(back) > 0 {
+		it.begin(back)
+		return true
+	}
+	if it.backward == setting {
+		v.Unanswered = it.unanswered
+	}
+	v.Outcome = Delivered
+	return false
 }
 
 // missing decides about a record that HubSpot does not have, and reports

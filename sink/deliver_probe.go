@@ -67,8 +67,7 @@ func (r *deliveryRun) afterProbe(it *deliveryItem, f *hubspot.Found) (again bool
 			return r.tryAgain(it, f.Refusal)
 		}
 		if !it.renaming && r.holdsAll(it, f) {
-			r.delivered(it, &hubspot.Outcome{ID: f.ID})
-			return false
+			return r.delivered(it, &hubspot.Outcome{ID: f.ID})
 		}
 	default: // the read does not account for it either
 	}

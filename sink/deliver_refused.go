@@ -137,6 +137,9 @@ func (r *deliveryRun) stillSomething(items []*deliveryItem) []*deliveryItem {
 			continue
 		}
 		it.verdict.Outcome = Refused
+		if it.backward != 0 {
+			it.verdict.Outcome = Delivered // everything else was, before
+		}
 	}
 	return rest
 }

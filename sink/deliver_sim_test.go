@@ -352,3 +352,104 @@ func TestCreateAndRenameAgainstThePortal(t *testing.T) {
 		}
 	})
 }
+
+func TestAStageIsMovedBackWhereTheMappingSaysSo(t *testing.T) {
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			portal := newSimPortal(t, hubspotsim.Options{Seed: seed, Quirks: hubspotsim.Hostile()})
+			target := &change.Target{Object: "companies", Match: "pg_key", Properties: []string{"lifecyclestage", "name"}}
+			var jobs []sink.Job
+			for i, stage := range []string{"customer", "lead", "customer", "lead"} {
+				key := fmt.Sprint("k", i)
+				if _, err := portal.Seed("companies", map[string]string{"pg_key": key, "lifecyclestage": stage}); err != nil {
+					t.Fatal(err)
+				}
+				job := sink.Job{Key: key, Backward: []int{0}}
+				job.Props = job.Props.Append(0, change.Set, []byte("opportunity")).Append(1, change.Set, []byte("n"))
+				jobs = append(jobs, job)
+			}
+			jobs[2].Backward = nil
+			jobs[3].RenameTo = "renamed"
+			if err := portal.AddFaults(hubspotsim.Fault{Rate: 0.2, Effect: hubspotsim.CutAfter}, hubspotsim.Fault{Rate: 0.1, Op: "update", Effect: hubspotsim.Missing}); err != nil {
+				t.Fatal(err)
+			}
+			verdicts, err := sink.NewDeliverer(simClient(t, portal, nil), nil).Deliver(t.Context(), target, jobs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range verdicts {
+				record, _ := portal.Record("companies", v.CRMID)
+				stage := record.Properties["lifecyclestage"]
+				if i == 2 {
+					if v.Outcome != sink.Delivered || stage != "customer" || len(v.NotApplied) != 1 || v.NotApplied[0].Stored != "customer" {
+						t.Errorf("forward only: %+v, %s", v, stage)
+					}
+					continue
+				}
+				if v.Outcome != sink.Delivered || stage != "opportunity" || len(v.NotApplied) != 0 || record.Properties["name"] != "n" {
+					t.Errorf("%d: %+v, %s", i, v, stage)
+				}
+			}
+		})
+	}
+}
+
+func TestArchive(t *testing.T) {
+	for _, play := range []hubspotsim.Play{hubspotsim.Off, hubspotsim.On} {
+		synctest.Test(t, func(t *testing.T) {
+			portal := newSimPortal(t, hubspotsim.Options{Quirks: hubspotsim.Quirks{ArchiveUnknown: play}})
+			var jobs []sink.Job
+			for i := range 130 {
+				key := fmt.Sprint("k", i)
+				ids, err := portal.Seed("companies", map[string]string{"pg_key": key, "name": "x"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				job := sink.Job{Key: key}
+				if i%2 == 0 {
+					job.CRMID = ids[0]
+				}
+				jobs = append(jobs, job)
+			}
+			jobs = append(jobs, sink.Job{Key: "nobody"})
+			if err := portal.AddFaults(hubspotsim.Fault{Op: "archive", Effect: hubspotsim.CutAfter, Times: 1}); err != nil {
+				t.Fatal(err)
+			}
+			c := simClient(t, portal, nil)
+			verdicts, err := sink.NewDeliverer(c, nil).Archive(t.Context(), c, simTarget, jobs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range verdicts[:130] {
+				// Of a call that was cut after its work, the second try finds nothing left.
+				gone := v.Outcome == sink.Delivered || v.Outcome == sink.NotFound && v.Unanswered
+				if _, there := portal.Find("companies", "pg_key", jobs[i].Key); there || !gone {
+					t.Fatalf("%s: %+v", jobs[i].Key, v)
+				}
+			}
+			if v := verdicts[130]; v.Outcome != sink.NotFound {
+				t.Errorf("nobody: %+v", v)
+			}
+		})
+	}
+}
+
+func TestReadBack(t *testing.T) {
+	portal := newSimPortal(t, hubspotsim.Options{Quirks: hubspotsim.Hostile()})
+	row := simRow{key: "a", values: [4]string{"n", "2026-01-01", "PRO", "5.0"}}
+	ids, err := portal.Seed("companies", map[string]string{"pg_key": "a", "name": "n", "pg_day": "1767225600000", "pg_seats": "5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := sink.NewDeliverer(simClient(t, portal, nil), nil)
+	got, err := d.ReadBack(t.Context(), simTarget, []sink.Job{row.job(false), {Key: "nobody", Props: row.job(false).Props}})
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if r := got[0]; r.Found != sink.Delivered || r.CRMID != ids[0] || len(r.Differs) != 1 || r.Differs[0].Slot != simPlan || r.Differs[0].Stored != "" {
+		t.Errorf("%+v", r)
+	}
+	if got[1].Found != sink.NotFound {
+		t.Errorf("%+v", got[1])
+	}
+}

@@ -92,7 +92,8 @@ func (c *Client) write(ctx context.Context, object, verb string, inputs []Input)
 }
 
 // BatchArchive moves up to MaxBatch records, named by record id, to the
-// portal's recycle bin. The answer has no body: nothing says which ids existed.
+// portal's recycle bin. Mostly the answer has no body, and nothing says which ids
+// existed: then all are Written.
 func (c *Client) BatchArchive(ctx context.Context, object string, ids []string) (Answer, error) {
 	if len(ids) == 0 {
 		return Answer{}, nil
@@ -110,22 +111,33 @@ func (c *Client) BatchArchive(ctx context.Context, object string, ids []string) 
 		body = append(body, '}')
 	}
 	body = append(body, ']', '}')
+	var parsed batchAnswer
 	r, err := c.do(ctx, &call{
 		endpoint: object + "/batch/archive",
 		method:   http.MethodPost,
 		path:     c.objectPath(object, "batch", "archive"),
 		body:     body,
 		gate:     object,
+		check: func(r reply) (err error) {
+			if r.status == http.StatusMultiStatus {
+				parsed, err = parseBatch(r.body)
+			}
+			return err
+		},
 	})
 	answer := Answer{Attempts: r.attempts, Unanswered: r.unanswered, CorrelationID: r.correlationID}
 	if err != nil {
 		answer.CorrelationID = correlation(err)
 		return answer, err
 	}
-	answer.Outcomes = make([]Outcome, len(ids))
-	for i := range ids {
-		answer.Outcomes[i] = Outcome{State: Written, ID: ids[i]}
+	m := matcher{inputs: make([]Input, len(ids)), outcomes: make([]Outcome, len(ids))}
+	for i, id := range ids {
+		m.inputs[i].ID = id
+		m.outcomes[i] = Outcome{State: Written, ID: id}
 	}
+	m.index(make([]string, len(ids)))
+	m.errors(parsed.errors)
+	answer.Outcomes, answer.Stray = m.outcomes, m.stray
 	return answer, nil
 }
 
