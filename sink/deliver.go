@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,93 +18,6 @@ type CRM interface {
 	BatchUpsert(ctx context.Context, object string, inputs []hubspot.Input) (hubspot.Answer, error)
 	BatchRead(ctx context.Context, object, idProperty string, ids, properties []string) ([]hubspot.Found, error)
 	Get(ctx context.Context, object, id string, properties []string) (hubspot.Found, error)
-}
-
-// Job is one version of one record, to be written.
-type Job struct {
-	// Key is the record's match value, or its record id where the target is
-	// addressed by that.
-	Key string
-	// RenameTo is the match value that the record is to get; empty for none. The
-	// record is addressed by CRMID if that is known, else by Key.
-	RenameTo string
-	// CRMID is the record's id as an earlier answer gave it; empty if unknown. It
-	// tells answers apart and finds merged records; except for a rename the record
-	// is addressed by the match value, since that is what the mapping says.
-	CRMID   string
-	Missing change.Missing
-	// Whole is set where Props are all that the mapping writes: without it no
-	// record is created.
-	Whole bool
-	// Props are the properties to write: Set and Clear alone, at least one unless
-	// the job is a rename.
-	Props change.Props
-	// Backward are the slots of properties that HubSpot moves forward only and the
-	// mapping wants moved back all the same, such as a lifecycle stage: where
-	// HubSpot keeps another value, they are cleared, then set in a later call.
-	Backward []int
-}
-
-// Outcome is what became of a job.
-type Outcome uint8
-
-// The outcomes of a job.
-const (
-	// Undecided: nothing may be settled. The context ended, or the mapping is to
-	// be held; Verdict.Unanswered still counts.
-	Undecided Outcome = iota
-	// Delivered: HubSpot has accounted for every property that is neither in
-	// Refusals nor in NotApplied.
-	Delivered
-	// NotFound: there is no such record, and the mapping does not create it or
-	// the job cannot.
-	NotFound
-	// Skipped: there is no such record, and the mapping says to skip it.
-	Skipped
-	// Refused: nothing was written; either Refusals names every property, or
-	// Rejection says what is wrong with the record.
-	Refused
-)
-
-// String names the outcome.
-func (o Outcome) String() string {
-	return [...]string{"undecided", "delivered", "not found", "skipped", "refused"}[o]
-}
-
-// Verdict is what became of one job.
-type Verdict struct {
-	Outcome Outcome
-	// CRMID is the record's id as HubSpot gave it; it differs from the job's where
-	// the record was merged. Empty if unknown.
-	CRMID string
-	// Created is set where the record did not exist before.
-	Created bool
-	// KeyTaken is set where a rename found another record under the new match
-	// value: that one got the properties, and the old one is as that of a deleted
-	// row.
-	KeyTaken bool
-	// Unanswered is set where an attempt that carried the job ended without a
-	// definite answer: what it carried may have been applied, or may yet be. With
-	// Delivered the properties that are not refused are confirmed all the same;
-	// those that are refused, and all of them otherwise, are unknown.
-	Unanswered bool
-	// Refusals are the properties left out, to be parked.
-	Refusals []SlotRefusal
-	// Rejection is the reason of Refused and NotFound where it concerns the record.
-	Rejection *change.Rejection
-	// NotApplied are properties that HubSpot accepted and stored another value of.
-	NotApplied []NotApplied
-	// Correlation is the correlation id of the answer that decided.
-	Correlation string
-	// Attempts counts the requests that carried the job.
-	Attempts int
-}
-
-// NotApplied is a property that the CRM accepted and yet holds another value of,
-// such as a lifecycle stage that would have gone backwards.
-type NotApplied struct {
-	Slot   int
-	Stored string
 }
 
 // Deliverer writes jobs to the CRM. It is safe for concurrent use as long as no
@@ -160,50 +72,7 @@ func (d *Deliverer) Deliver(ctx context.Context, target *change.Target, jobs []J
 	return run.verdicts, nil
 }
 
-// deliveryItem is a job on its way.
-type deliveryItem struct {
-	job     *Job
-	verdict *Verdict
-	props   []change.Prop // still to be written
-	// id addresses the record: by record id, or else by the match property.
-	id   string
-	byID bool
-	// renaming is set while the match property gets a new value.
-	renaming bool
-	upsert   bool
-	tries    int // sent again without being accounted for
-
-	backward   backward
-	moving     []change.Prop // to be set once they are cleared
-	unanswered bool          // by an attempt
-}
-
-func newDeliveryItem(target *change.Target, job *Job, verdict *Verdict) *deliveryItem {
-	it := &deliveryItem{job: job, verdict: verdict, id: job.Key, byID: target.ByRecordID()}
-	it.props = make([]change.Prop, 0, job.Props.Len())
-	for p := range job.Props.All() {
-		it.props = append(it.props, p)
-	}
-	verdict.CRMID = job.CRMID
-	if it.byID && verdict.CRMID == "" {
-		verdict.CRMID = job.Key
-	}
-	if job.RenameTo != "" && !it.byID {
-		it.renaming = true
-		if job.CRMID != "" {
-			it.id, it.byID = job.CRMID, true
-		}
-	}
-	return it
-}
-
-// parcel is what goes into one call.
-type parcel struct {
-	items  []*deliveryItem
-	byID   bool
-	upsert bool
-}
-
+// deliveryRun is the state of one Deliver.
 type deliveryRun struct {
 	*Deliverer
 	target   *change.Target
@@ -212,58 +81,6 @@ type deliveryRun struct {
 	held     *HoldError
 	alike    alikeFaults
 	written  int
-}
-
-// push sorts items into parcels to be sent next, in order: alike in address and
-// verb, none larger than a batch, and no two inputs of one that may resolve to
-// the same record, which would fail the whole batch.
-func (r *deliveryRun) push(items ...*deliveryItem) {
-	var parcels []parcel
-	var ids []map[string]bool
-	for _, it := range items {
-		names := it.names()
-		i := 0
-		for ; i < len(parcels); i++ {
-			p := &parcels[i]
-			if p.byID == it.byID && p.upsert == it.upsert && len(p.items) < hubspot.MaxBatch && !anyIn(ids[i], names) {
-				break
-			}
-		}
-		if i == len(parcels) {
-			parcels = append(parcels, parcel{byID: it.byID, upsert: it.upsert})
-			ids = append(ids, map[string]bool{})
-		}
-		parcels[i].items = append(parcels[i].items, it)
-		for _, name := range names {
-			ids[i][name] = true
-		}
-	}
-	r.parcels = append(parcels, r.parcels...)
-}
-
-// names are all the names under which HubSpot may know the item's record, as
-// it compares them: it lowers the case of e-mails.
-func (it *deliveryItem) names() []string {
-	names := []string{strings.ToLower(strings.TrimSpace(it.id))}
-	if it.byID {
-		names[0] = "#" + it.id
-	}
-	if id := it.verdict.CRMID; id != "" && !it.byID {
-		names = append(names, "#"+id)
-	}
-	if it.renaming {
-		names = append(names, strings.ToLower(it.job.RenameTo), strings.ToLower(it.job.Key))
-	}
-	return names
-}
-
-func anyIn(set map[string]bool, names []string) bool {
-	for _, name := range names {
-		if set[name] {
-			return true
-		}
-	}
-	return false
 }
 
 // send makes one call and decides about its items, or pushes them again.
