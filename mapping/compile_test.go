@@ -27,7 +27,7 @@ func compileProblems(t *testing.T, src string) []string {
 	if err == nil {
 		return nil
 	}
-	return err.(interface{ Problems() []string }).Problems() //nolint:errorlint,forcetypeassert // the test is about this type
+	return err.(interface{ Problems() []string }).Problems()
 }
 
 // TestCompileReportsEveryMistake compares with testdata/mistakes.txt, which

@@ -129,7 +129,7 @@ func docEvent(t *testing.T, rel *change.Relation, header, cells []string) *chang
 func docSent(patches []change.Patch, whole bool) string {
 	var sent []string
 	for _, p := range patches {
-		var set, clear, cleared []string
+		var set, doubtful, cleared []string
 		var refused string
 		for prop := range p.Props.All() {
 			name := p.Source.Target.Properties[prop.Slot]
@@ -139,7 +139,7 @@ func docSent(patches []change.Patch, whole bool) string {
 			case change.Clear:
 				cleared = append(cleared, name)
 			case change.ClearIfDelivered:
-				clear = append(clear, name)
+				doubtful = append(doubtful, name)
 			case change.Refused:
 				refused = prop.Rejection().Category
 			}
@@ -148,8 +148,8 @@ func docSent(patches []change.Patch, whole bool) string {
 		switch {
 		case whole:
 			s = fmt.Sprintf("`%s %s: %s`", p.Source.Target.Match, p.Key, strings.Join(set, " "))
-			if len(clear) > 0 {
-				s += ", cleared if delivered: `" + strings.Join(clear, " ") + "`"
+			if len(doubtful) > 0 {
+				s += ", cleared if delivered: `" + strings.Join(doubtful, " ") + "`"
 			}
 			if p.Gone {
 				s = "gone, " + s
@@ -160,7 +160,7 @@ func docSent(patches []change.Patch, whole bool) string {
 			s = "`" + strings.Join(set, " ") + "`"
 		case len(cleared) > 0:
 			s = "cleared"
-		case len(clear) > 0:
+		case len(doubtful) > 0:
 			s = "cleared if delivered"
 		default:
 			s = "nothing"
@@ -175,15 +175,39 @@ func docSent(patches []change.Patch, whole bool) string {
 
 // typeSamples are values of each type of column, for the table of types.
 var typeSamples = []struct{ typ, text string }{
-	{"text", "abc"}, {"text", "12.50"}, {"text", "2026-01-31"}, {"boolean", "t"}, {"bigint", "42"}, {"numeric", "12.50"}, {"numeric", "NaN"},
-	{"double precision", "1e-07"}, {"double precision", "Infinity"}, {"money", "$1,000.00"}, {"date", "2026-01-31"}, {"date", "infinity"}, {"date", "0044-03-15 BC"},
-	{"timestamp", "2026-01-31 12:00:00.123456"}, {"timestamp with time zone", "2026-01-31 12:00:00.123456+00"}, {"uuid", "5e0ab0c4-…"}, {"stage", "won"},
-	{"text[]", "{a,b}"}, {"bigint[]", "{1,2}"}, {"jsonb", `{"a": 1}`}, {"bytea", `\x0aff`}, {"interval", "1 day"}, {"int4range", "[1,5)"},
+	{"text", "abc"},
+	{"text", "12.50"},
+	{"text", "2026-01-31"},
+	{"boolean", "t"},
+	{"bigint", "42"},
+	{"numeric", "12.50"},
+	{"numeric", "NaN"},
+	{"double precision", "1e-07"},
+	{"double precision", "Infinity"},
+	{"money", "$1,000.00"},
+	{"date", "2026-01-31"},
+	{"date", "infinity"},
+	{"date", "0044-03-15 BC"},
+	{"timestamp", "2026-01-31 12:00:00.123456"},
+	{"timestamp with time zone", "2026-01-31 12:00:00.123456+00"},
+	{"uuid", "5e0ab0c4-…"},
+	{"stage", "won"},
+	{"text[]", "{a,b}"},
+	{"bigint[]", "{1,2}"},
+	{"jsonb", `{"a": 1}`},
+	{"bytea", `\x0aff`},
+	{"interval", "1 day"},
+	{"int4range", "[1,5)"},
 }
 
 var typeColumns = []Property{
-	{Name: "string", Type: "string"}, {Name: "number", Type: "number"}, {Name: "bool", Type: "bool"}, {Name: "date", Type: "date"},
-	{Name: "datetime", Type: "datetime"}, {Name: "enumeration", Type: "enumeration", ExternalOptions: true}, {Name: "checkboxes", Type: "enumeration", FieldType: "checkbox", ExternalOptions: true},
+	{Name: "string", Type: "string"},
+	{Name: "number", Type: "number"},
+	{Name: "bool", Type: "bool"},
+	{Name: "date", Type: "date"},
+	{Name: "datetime", Type: "datetime"},
+	{Name: "enumeration", Type: "enumeration", ExternalOptions: true},
+	{Name: "checkboxes", Type: "enumeration", FieldType: "checkbox", ExternalOptions: true},
 }
 
 // TestTypeTable holds the documentation's table against what the mapping does;

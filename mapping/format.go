@@ -39,7 +39,7 @@ func (f *format) append(dst, text []byte) ([]byte, *change.Rejection) {
 	return f.appendScalar(dst, text)
 }
 
-var trueText, falseText = []byte("true"), []byte("false") //nolint:gochecknoglobals // constants
+var trueText, falseText = []byte("true"), []byte("false")
 
 // plainText is what a string property gets of a scalar: Postgres's own text,
 // but for booleans, which are written out, and char(n), whose padding goes.

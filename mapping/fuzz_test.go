@@ -110,7 +110,6 @@ func rulesOf() []string {
 
 type rule struct {
 	mapper *Mapper
-	column string
 	names  []string
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -168,7 +169,11 @@ func TestTableNames(t *testing.T) {
 
 func TestLongPointsWithACaret(t *testing.T) {
 	_, err := Parse("m.yaml", []byte("version: 1\ntables:\n  äö: {match: {a: id}, properties: {n: b}, wenn: x}\n"))
-	got := err.(*Error).List[0].Long() //nolint:errorlint,forcetypeassert // the test is about this type
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	got := e.List[0].Long()
 	want := "m.yaml:3:44: unknown key wenn in a table's mapping; did you mean when?\n" +
 		"    äö: {match: {a: id}, properties: {n: b}, wenn: x}\n" +
 		"  " + strings.Repeat(" ", 43) + "^"

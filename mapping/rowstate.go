@@ -18,7 +18,7 @@ func (r *runner) load(column int) (any, error) {
 		v = r.known(at)
 	}
 	if v.Kind != change.Text {
-		return nil, nil //nolint:nilnil // NULL
+		return nil, nil // NULL
 	}
 	value, err := r.columns[at].decode(v.Text)
 	if err == nil && !r.before {

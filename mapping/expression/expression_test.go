@@ -269,7 +269,7 @@ func TestRowErrors(t *testing.T) {
 func TestProblems(t *testing.T) {
 	for src, want := range map[string]string{
 		``:                            "1:1: the expression is empty; write one, over the table's columns",
-		`nmae + 1`:                    "1:1: no column nmae",
+		`mame + 1`:                    "1:1: no column mame",
 		`lower(naem) + uper(host)`:    "1:7: no column naem|1:15: there is no function uper; did you mean upper?",
 		`name + seats`:                "1:6: + joins texts, not a text and a number; wrap the other in string(...)",
 		`seats == "5"`:                "1:7: a number and a text are never equal; wrap the text in float(...), or the number in string(...)",
@@ -336,9 +336,18 @@ func TestTimesReadBack(t *testing.T) {
 		kind Kind
 		want string
 	}{
-		{"2026-01-31", Date, ""}, {"infinity", Date, ""}, {"-infinity", Moment, ""}, {"0044-03-15 BC", Date, ""}, {"10000-01-01", Date, ""}, {"0001-02-29 BC", Date, ""},
-		{"2026-01-31 12:00:00", Timestamp, ""}, {"2026-01-31 12:00:00.000001", Timestamp, ""}, {"294276-12-31 23:59:59.999999", Timestamp, ""},
-		{"2026-01-31 12:00:00+00", Moment, ""}, {"2026-01-31 12:00:00+05:30", Moment, "2026-01-31 06:30:00+00"}, {"1883-11-18 12:00:00-04:56:02", Moment, "1883-11-18 16:56:02+00"},
+		{"2026-01-31", Date, ""},
+		{"infinity", Date, ""},
+		{"-infinity", Moment, ""},
+		{"0044-03-15 BC", Date, ""},
+		{"10000-01-01", Date, ""},
+		{"0001-02-29 BC", Date, ""},
+		{"2026-01-31 12:00:00", Timestamp, ""},
+		{"2026-01-31 12:00:00.000001", Timestamp, ""},
+		{"294276-12-31 23:59:59.999999", Timestamp, ""},
+		{"2026-01-31 12:00:00+00", Moment, ""},
+		{"2026-01-31 12:00:00+05:30", Moment, "2026-01-31 06:30:00+00"},
+		{"1883-11-18 12:00:00-04:56:02", Moment, "1883-11-18 16:56:02+00"},
 		{"4713-11-24 00:00:00 BC", Timestamp, ""},
 	} {
 		got, ok := ParseTime(test.text, test.kind)

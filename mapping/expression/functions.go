@@ -161,11 +161,11 @@ func (c *compiler) coalesce(n ast.Node, args []ast.Node) (code, Type) {
 				return v, err
 			}
 		}
-		return nil, nil //nolint:nilnil // NULL
+		return nil, nil // NULL
 	}, result
 }
 
-var predicateNames = []string{"all", "any", "none", "one", "filter", "map", "find", "findIndex", "findLast", "count", "sum"} //nolint:gochecknoglobals // a constant
+var predicateNames = []string{"all", "any", "none", "one", "filter", "map", "find", "findIndex", "findLast", "count", "sum"}
 
 // predicate is a function that looks at every element of a list. A condition
 // that is NULL for an element is false.
@@ -292,7 +292,7 @@ func (p *predicate) result(list, out []any, total any, hits, last int) (any, err
 	}
 	switch {
 	case last < 0:
-		return nil, nil //nolint:nilnil // nothing found: NULL
+		return nil, nil // nothing found: NULL
 	case p.name == "findIndex":
 		return int64(last), nil
 	}

@@ -11,7 +11,7 @@ import (
 func lowerASCII(s string) string { return strings.ToLower(s) }
 
 // functions are those that only see values.
-var functions = map[string]function{ //nolint:gochecknoglobals // a constant
+var functions = map[string]function{
 	"lower":       {takes: []Kind{String}, gives: gives(String), run: text(strings.ToLower)},
 	"upper":       {takes: []Kind{String}, gives: gives(String), run: text(strings.ToUpper)},
 	"trim":        {takes: []Kind{String, String}, optional: 1, gives: gives(String), run: trim},
@@ -49,28 +49,28 @@ var functions = map[string]function{ //nolint:gochecknoglobals // a constant
 	"keys":        {takes: []Kind{Map}, gives: func([]Type) Type { return listOf(Type{Kind: String}) }, run: keys},
 	"values":      {takes: []Kind{Map}, gives: func([]Type) Type { return listOf(Type{}) }, run: values},
 	"toJSON":      {takes: []Kind{Any}, gives: gives(String), run: func(a []any) (any, error) { return string(appendJSON(nil, a[0])), nil }},
-	"fromJSON":    {takes: []Kind{String}, gives: gives(Any), run: func(a []any) (any, error) { return ParseJSON(a[0].(string)) }}, //nolint:forcetypeassert // by kind
+	"fromJSON":    {takes: []Kind{String}, gives: gives(Any), run: func(a []any) (any, error) { return ParseJSON(a[0].(string)) }},
 	"date":        {takes: []Kind{String, String}, optional: 1, gives: gives(Any), run: toDate},
 	"duration":    {takes: []Kind{String}, gives: gives(Duration), run: toDuration},
 }
 
 func text(f func(string) string) func([]any) (any, error) {
-	return func(a []any) (any, error) { return f(a[0].(string)), nil } //nolint:forcetypeassert // by kind
+	return func(a []any) (any, error) { return f(a[0].(string)), nil }
 }
 
 func text2(f func(a, b string) string) func([]any) (any, error) {
-	return func(a []any) (any, error) { return f(a[0].(string), a[1].(string)), nil } //nolint:forcetypeassert // by kind
+	return func(a []any) (any, error) { return f(a[0].(string), a[1].(string)), nil }
 }
 
 func test2(f func(a, b string) bool) func([]any) (any, error) {
-	return func(a []any) (any, error) { return f(a[0].(string), a[1].(string)), nil } //nolint:forcetypeassert // by kind
+	return func(a []any) (any, error) { return f(a[0].(string), a[1].(string)), nil }
 }
 
 // place counts in characters, as len and slices do.
 func place(f func(a, b string) int) func([]any) (any, error) {
 	return func(a []any) (any, error) {
-		s := a[0].(string)       //nolint:forcetypeassert // by kind
-		i := f(s, a[1].(string)) //nolint:forcetypeassert // by kind
+		s := a[0].(string)
+		i := f(s, a[1].(string))
 		if i > 0 {
 			i = utf8.RuneCountInString(s[:i])
 		}
@@ -79,15 +79,15 @@ func place(f func(a, b string) int) func([]any) (any, error) {
 }
 
 func trim(a []any) (any, error) {
-	s := a[0].(string) //nolint:forcetypeassert // by kind
+	s := a[0].(string)
 	if len(a) == 2 {
-		return strings.Trim(s, a[1].(string)), nil //nolint:forcetypeassert // by kind
+		return strings.Trim(s, a[1].(string)), nil
 	}
 	return strings.TrimSpace(s), nil
 }
 
 func replace(a []any) (any, error) {
-	s, old, by := a[0].(string), a[1].(string), a[2].(string) //nolint:forcetypeassert // by kind
+	s, old, by := a[0].(string), a[1].(string), a[2].(string)
 	if len(s)+strings.Count(s, old)*max(0, len(by)-len(old)) > maxText {
 		return nil, errLongText
 	}
@@ -95,7 +95,7 @@ func replace(a []any) (any, error) {
 }
 
 func repeat(a []any) (any, error) {
-	s := a[0].(string) //nolint:forcetypeassert // by kind
+	s := a[0].(string)
 	n, ok := toIndex(a[1])
 	if !ok || n < 0 {
 		return nil, &Error{"repeat takes a whole number of times"}
@@ -107,7 +107,7 @@ func repeat(a []any) (any, error) {
 }
 
 func split(a []any) (any, error) {
-	parts := strings.SplitN(a[0].(string), a[1].(string), maxElements) //nolint:forcetypeassert // by kind
+	parts := strings.SplitN(a[0].(string), a[1].(string), maxElements)
 	out := make([]any, len(parts))
 	for i, p := range parts {
 		out[i] = p
@@ -118,11 +118,11 @@ func split(a []any) (any, error) {
 func join(a []any) (any, error) {
 	separator := ""
 	if len(a) == 2 {
-		separator = a[1].(string) //nolint:forcetypeassert // by kind
+		separator = a[1].(string)
 	}
 	var parts []string
 	size := 0
-	for _, v := range a[0].([]any) { //nolint:forcetypeassert // by kind
+	for _, v := range a[0].([]any) {
 		if v == nil {
 			continue
 		}
@@ -241,7 +241,7 @@ func extreme(name string, sign int) func([]any) (any, error) {
 // numbers are the elements of a list that are not NULL.
 func numbers(name string, list any) ([]any, error) {
 	var out []any
-	for _, v := range list.([]any) { //nolint:forcetypeassert // by kind
+	for _, v := range list.([]any) {
 		if v == nil {
 			continue
 		}
@@ -280,7 +280,7 @@ func median(a []any) (any, error) {
 	return mean([]any{[]any{list[middle-1], list[middle]}})
 }
 
-func clone(v any) []any { return slices.Clone(v.([]any)) } //nolint:forcetypeassert // by kind
+func clone(v any) []any { return slices.Clone(v.([]any)) }
 
 func take(a []any) (any, error) {
 	n, ok := toIndex(a[1])
@@ -306,7 +306,7 @@ func sorted(a []any) (any, error) {
 
 func uniq(a []any) (any, error) {
 	var out []any
-	for _, v := range a[0].([]any) { //nolint:forcetypeassert // by kind
+	for _, v := range a[0].([]any) {
 		if len(out) > 1000 {
 			return nil, &Error{"uniq takes at most 1,000 different elements"}
 		}
@@ -320,7 +320,7 @@ func uniq(a []any) (any, error) {
 func concat(a []any) (any, error) {
 	var out []any
 	for _, list := range a {
-		out = append(out, list.([]any)...) //nolint:forcetypeassert // by kind
+		out = append(out, list.([]any)...)
 	}
 	if len(out) > maxElements {
 		return nil, &Error{"the list becomes too long"}
@@ -330,10 +330,10 @@ func concat(a []any) (any, error) {
 
 func flatten(a []any) (any, error) {
 	var out []any
-	for _, v := range a[0].([]any) { //nolint:forcetypeassert // by kind
+	for _, v := range a[0].([]any) {
 		if inner, ok := v.([]any); ok {
 			flat, _ := flatten([]any{inner})
-			out = append(out, flat.([]any)...) //nolint:forcetypeassert // flatten gives a list
+			out = append(out, flat.([]any)...)
 			continue
 		}
 		out = append(out, v)
@@ -343,14 +343,14 @@ func flatten(a []any) (any, error) {
 
 func keys(a []any) (any, error) {
 	var out []any
-	for _, k := range sortedKeys(a[0].(map[string]any)) { //nolint:forcetypeassert // by kind
+	for _, k := range sortedKeys(a[0].(map[string]any)) {
 		out = append(out, k)
 	}
 	return out, nil
 }
 
 func values(a []any) (any, error) {
-	m := a[0].(map[string]any) //nolint:forcetypeassert // by kind
+	m := a[0].(map[string]any)
 	var out []any
 	for _, k := range sortedKeys(m) {
 		out = append(out, m[k])
@@ -361,9 +361,9 @@ func values(a []any) (any, error) {
 // toDate reads a text: a date, a timestamp or one with a zone, by what stands
 // there, or by a layout of Go's.
 func toDate(a []any) (any, error) {
-	s := strings.TrimSpace(a[0].(string)) //nolint:forcetypeassert // by kind
+	s := strings.TrimSpace(a[0].(string))
 	if len(a) == 2 {
-		at, err := time.Parse(a[1].(string), s) //nolint:forcetypeassert // by kind
+		at, err := time.Parse(a[1].(string), s)
 		if err != nil {
 			return nil, &Error{fmt.Sprintf("%.100q does not have the layout %q", s, a[1])}
 		}
@@ -388,7 +388,7 @@ func toDate(a []any) (any, error) {
 }
 
 func toDuration(a []any) (any, error) {
-	d, err := time.ParseDuration(a[0].(string)) //nolint:forcetypeassert // by kind
+	d, err := time.ParseDuration(a[0].(string))
 	if err != nil {
 		return nil, &Error{fmt.Sprintf("%.100q is not a duration such as 720h or 90m", a[0])}
 	}

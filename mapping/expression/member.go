@@ -42,7 +42,7 @@ func step(of, key any) (any, error) {
 	case []any:
 		i, ok := toIndex(key)
 		if !ok {
-			return nil, nil //nolint:nilnil // no such place: NULL
+			return nil, nil // no such place: NULL
 		}
 		if i < 0 {
 			i += len(of)
@@ -50,13 +50,13 @@ func step(of, key any) (any, error) {
 		if i >= 0 && i < len(of) {
 			return of[i], nil
 		}
-		return nil, nil //nolint:nilnil // past the end: NULL
+		return nil, nil // past the end: NULL
 	case map[string]any:
 		if name, ok := key.(string); ok {
 			return of[name], nil
 		}
 	}
-	return nil, nil //nolint:nilnil // jsonb that is no object there: NULL
+	return nil, nil // jsonb that is no object there: NULL
 }
 
 // slice is a[from:to], of a list, or of a text by characters.
@@ -118,7 +118,7 @@ func bounds(from, to, n int) (int, int) {
 }
 
 // timeMethods are what may be called on a time, with what they give and take.
-var timeMethods = map[string]struct { //nolint:gochecknoglobals // a constant
+var timeMethods = map[string]struct {
 	result Kind
 	args   int
 }{
@@ -127,7 +127,7 @@ var timeMethods = map[string]struct { //nolint:gochecknoglobals // a constant
 	"Format": {String, 1}, "In": {Timestamp, 1}, "AddDate": {Any, 3},
 }
 
-var durationUnits = map[string]time.Duration{"Hours": time.Hour, "Minutes": time.Minute, "Seconds": time.Second} //nolint:gochecknoglobals // a constant
+var durationUnits = map[string]time.Duration{"Hours": time.Hour, "Minutes": time.Minute, "Seconds": time.Second}
 
 // call is a call of a method; of functions only those that the parser does not
 // know.

@@ -16,7 +16,7 @@ const quotientPlaces = 20
 const maxDigits = 200_000
 
 // exact does arithmetic without rounding.
-var exact = apd.Context{Precision: 0, MaxExponent: apd.MaxExponent, MinExponent: apd.MinExponent, Rounding: apd.RoundHalfUp, Traps: apd.DefaultTraps} //nolint:gochecknoglobals // a constant
+var exact = apd.Context{Precision: 0, MaxExponent: apd.MaxExponent, MinExponent: apd.MinExponent, Rounding: apd.RoundHalfUp, Traps: apd.DefaultTraps}
 
 // ParseNumber reads a number of Postgres's text format; false for what is no
 // number or not a finite one.
@@ -41,7 +41,7 @@ func decimal(v any) *apd.Decimal {
 	if i, ok := v.(int64); ok {
 		return apd.New(i, 0)
 	}
-	return v.(*apd.Decimal) //nolint:forcetypeassert // a Number is one of the two
+	return v.(*apd.Decimal)
 }
 
 // toInt is a number as an int, where it is whole and fits.
@@ -122,9 +122,9 @@ func arithmetic(op string, a, b any) (any, error) {
 }
 
 var (
-	errByZero   = &Error{"division by zero"}                             //nolint:gochecknoglobals // constants
-	errTooLarge = &Error{"the number becomes too large"}                 //nolint:gochecknoglobals // constants
-	errPower    = &Error{"** takes a whole exponent from -1000 to 1000"} //nolint:gochecknoglobals // constants
+	errByZero   = &Error{"division by zero"}
+	errTooLarge = &Error{"the number becomes too large"}
+	errPower    = &Error{"** takes a whole exponent from -1000 to 1000"}
 )
 
 func checked(d *apd.Decimal) (any, error) {
@@ -281,7 +281,7 @@ func round(v any, places int, mode string) (any, error) {
 		kept.Mul(kept, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(-places)), nil))
 		places = 0
 	}
-	out := apd.NewWithBigInt(new(apd.BigInt).SetMathBigInt(kept), int32(-places)) //nolint:gosec // bounded by the caller
+	out := apd.NewWithBigInt(new(apd.BigInt).SetMathBigInt(kept), int32(-places))
 	out.Negative = d.Negative && kept.Sign() != 0
 	return checked(out)
 }

@@ -134,7 +134,7 @@ func (c *compiler) logic(n *ast.BinaryNode, left, right code, l, r Type) (code, 
 			return b, err
 		}
 		if a == nil || b == nil {
-			return nil, nil //nolint:nilnil // NULL
+			return nil, nil // NULL
 		}
 		return !decides, nil
 	}, Type{Kind: Bool}
@@ -157,7 +157,7 @@ func (c *compiler) equality(n *ast.BinaryNode, left, right code, l, r Type) (cod
 			return (v == nil) == same, nil
 		}, Type{Kind: Bool}
 	}
-	if !comparable(l, r) {
+	if !mayEqual(l, r) {
 		return c.fail(n, "%s and %s are never equal; %s", l, r, mend(l, r))
 	}
 	c.checkLabel(n.Left, l, n.Right)
@@ -179,8 +179,8 @@ func (c *compiler) checkLabel(side ast.Node, t Type, other ast.Node) {
 	c.fail(other, "%s is never %q; it is one of %s", side.String(), text.Value, strings.Join(t.Labels, ", "))
 }
 
-// comparable reports whether values of the types may be equal.
-func comparable(l, r Type) bool {
+// mayEqual reports whether values of the types may be equal.
+func mayEqual(l, r Type) bool {
 	return l.isAny() || r.isAny() || l.Kind == r.Kind || l.isTime() && r.isTime()
 }
 
@@ -242,7 +242,7 @@ func (c *compiler) order(n *ast.BinaryNode, left, right code, l, r Type) (code, 
 	ordered := func(t Type) bool {
 		return t.isAny() || t.Kind == Number || t.Kind == String || t.Kind == Duration || t.isTime()
 	}
-	if !ordered(l) || !ordered(r) || !comparable(l, r) {
+	if !ordered(l) || !ordered(r) || !mayEqual(l, r) {
 		return c.fail(n, "%s does not compare %s and %s; %s", n.Operator, l, r, mend(l, r))
 	}
 	op := n.Operator
@@ -332,15 +332,15 @@ func calculate(op string, a, b any) (any, error) {
 	case x == Number && y == Number:
 		return arithmetic(op, a, b)
 	case op == "+" && x == String && y == String:
-		if s := a.(string) + b.(string); len(s) <= maxText { //nolint:forcetypeassert // by kind
+		if s := a.(string) + b.(string); len(s) <= maxText {
 			return s, nil
 		}
 		return nil, errLongText
 	case op == "+" && x == Duration:
-		a, b, x, y = b, a, y, x
+		a, b, y = b, a, x
 	}
 	if y == Duration && (op == "+" || op == "-") {
-		d := b.(time.Duration) //nolint:forcetypeassert // by kind
+		d := b.(time.Duration)
 		if op == "-" {
 			d = -d
 		}
@@ -359,11 +359,11 @@ func calculate(op string, a, b any) (any, error) {
 	return nil, wrongKind(op, a, b)
 }
 
-var errLongText = &Error{"the text becomes too long"} //nolint:gochecknoglobals // a constant
+var errLongText = &Error{"the text becomes too long"}
 
 func (c *compiler) in(n *ast.BinaryNode, left, right code, l, r Type) (code, Type) {
 	switch {
-	case r.Kind == List && !comparable(l, r.elem()):
+	case r.Kind == List && !mayEqual(l, r.elem()):
 		return c.fail(n, "%s is never in a list of which each is %s; %s", l, r.elem(), mend(l, r.elem()))
 	case r.Kind == String:
 		return c.fail(n, "in looks into a list; write contains for a text")

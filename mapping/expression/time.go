@@ -111,7 +111,7 @@ func (t Time) add(d time.Duration) Time {
 // method is a part of a time, or the time read in another way.
 func (t Time) method(name string, arg any) (any, error) {
 	if t.Infinite != 0 {
-		return nil, nil //nolint:nilnil // NULL
+		return nil, nil // NULL
 	}
 	switch name {
 	case "Year":
@@ -135,13 +135,13 @@ func (t Time) method(name string, arg any) (any, error) {
 	case "UnixMilli":
 		return t.T.UnixMilli(), nil
 	case "Format":
-		return t.T.Format(arg.(string)), nil //nolint:forcetypeassert // checked by the caller
+		return t.T.Format(arg.(string)), nil
 	case "AddDate":
-		days := arg.([]int) //nolint:forcetypeassert // checked by the caller
+		days := arg.([]int)
 		t.T = t.T.AddDate(days[0], days[1], days[2])
 		return t, nil
 	default: // In
-		zone, err := time.LoadLocation(arg.(string)) //nolint:forcetypeassert // checked by the caller
+		zone, err := time.LoadLocation(arg.(string))
 		if err != nil || arg == "Local" || arg == "" {
 			return nil, &Error{fmt.Sprintf("%q is not a time zone", arg)}
 		}
