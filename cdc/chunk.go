@@ -52,18 +52,8 @@ func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, r Rang
 	}
 	sql, args := chunkSQL(rel, key, r)
 
-	var batch pgconn.Batch
-	exec := func(sql string, args [][]byte) { batch.ExecParams(sql, args, nil, nil, nil) }
-	exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
-	exec("SELECT pg_current_snapshot()", nil)
-	exec(sql, args)
-	exec("COMMIT", nil)
-
-	chunk, err := readBatch(conn.PgConn().ExecBatch(ctx, &batch), rel, r.Limit)
+	chunk, err := readInOne(ctx, conn, rel, sql, args, r.Limit)
 	if err != nil {
-		if conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
-			_, _ = conn.Exec(ctx, "ROLLBACK")
-		}
 		return Chunk{}, chunkError(rel, r.Where, err)
 	}
 	chunk.Done = len(chunk.Rows) < r.Limit

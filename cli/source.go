@@ -106,7 +106,13 @@ func (s *source) Mark(ctx context.Context, content string) error {
 func (s *source) Chunk(ctx context.Context, r pipeline.Range) (pipeline.Chunk, error) {
 	var c pipeline.Chunk
 	err := s.with(ctx, func(conn *pgx.Conn) error {
-		chunk, err := cdc.ReadChunk(ctx, conn, r.Table, cdc.Range{After: r.After, UpTo: r.UpTo, Limit: r.Limit, Where: r.Where})
+		read := cdc.ReadChunk
+		if r.Keys != nil {
+			read = func(ctx context.Context, conn *pgx.Conn, table *change.Relation, _ cdc.Range) (cdc.Chunk, error) {
+				return cdc.ReadRows(ctx, conn, table, r.Keys)
+			}
+		}
+		chunk, err := read(ctx, conn, r.Table, cdc.Range{After: r.After, UpTo: r.UpTo, Limit: r.Limit, Where: r.Where})
 		c = pipeline.Chunk{Rows: chunk.Rows, Last: chunk.Last, Snapshot: seen{chunk.Snapshot}, Done: chunk.Done}
 		return err
 	})

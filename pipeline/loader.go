@@ -2,23 +2,21 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
-	"github.com/pgcrm/pgcrm/sink"
 )
 
 const (
 	lowMark  = "low"
 	highMark = "high"
 
-	firstLoad      = "first_load"
-	mappingChanged = "mapping_changed"
-
 	// loadPoll is how often the loader looks whether what it waits for has come.
 	loadPoll = 200 * time.Millisecond
+	// requestPoll is how often requests are looked for.
+	requestPoll = time.Second
 )
 
 // recall finds out, before anything is read, which rows an earlier process sent
@@ -35,6 +33,14 @@ func (l *loads) recall(ctx context.Context) error {
 			continue
 		}
 		rows := map[string]bool{}
+		if len(b.Keys) > 0 {
+			keys, _ := splitKeys(table, b.Keys) // what cannot be read was not sent
+			for _, key := range keys {
+				rows[keyOf(key)] = true
+			}
+			l.recallRows(b, source, rows)
+			continue
+		}
 		err := l.between(ctx, table, b, func(c Chunk) {
 			for _, row := range c.Rows {
 				if key, ok := rowKey(table, table, row); ok {
@@ -45,12 +51,16 @@ func (l *loads) recall(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.mu.Lock()
-		l.doubtful[b.ID] = doubtfulRows{source: source, rows: rows, end: keyOf(b.SentTo)}
-		l.mu.Unlock()
-		l.s.Log.Info("backfill_rows_in_doubt", "backfill", b.ID, "table", b.Table, "rows", len(rows))
+		l.recallRows(b, source, rows)
 	}
 	return nil
+}
+
+func (l *loads) recallRows(b ledger.Backfill, source *change.Source, rows map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubtful[b.ID] = doubtfulRows{source: source, rows: rows, end: keyOf(b.SentTo)}
+	l.s.Log.Info("backfill_rows_in_doubt", "backfill", b.ID, "table", b.Table, "rows", len(rows))
 }
 
 // inDoubt reports whether rows of the backfill may have been sent that were not
@@ -86,44 +96,58 @@ func (l *loads) between(ctx context.Context, table *change.Relation, b ledger.Ba
 	}
 }
 
-// loadLoop waits for redo to be over and then works through the backfills.
+// loadLoop waits for redo to be over and then works through the backfills: those
+// that were begun, those of mappings that are new or have changed, and those
+// that are asked for while it runs.
 func (s *session) loadLoop(ctx context.Context) error {
 	select {
 	case <-s.redone:
 	case <-ctx.Done():
 		return nil
 	}
-	backfills, err := s.plan(ctx)
-	if err != nil {
-		return unlessEnded(ctx, err)
-	}
-	if len(backfills) == 0 {
-		return nil
-	}
-	s.enter(Loading, nil)
-	if err := s.quiet(ctx, backfills); err != nil {
-		return unlessEnded(ctx, err)
-	}
-	for _, b := range backfills {
-		if err := s.load(ctx, b); err != nil {
+	if s.Backfill {
+		if err := s.persist(ctx, "file_backfills", func() error { return s.fileLoads(ctx) }); err != nil {
 			return unlessEnded(ctx, err)
 		}
 	}
-	s.loads.recording.Store(false)
-	s.enter(Streaming, nil)
-	return nil
-}
-
-// plan lists the backfills that are not finished, and files one for each mapping
-// that is new or has changed since its rows were last sent.
-func (s *session) plan(ctx context.Context) ([]ledger.Backfill, error) {
-	if s.Backfill {
-		if err := s.fileLoads(ctx); err != nil {
-			return nil, ofLedger(err)
+	for {
+		var backfills []ledger.Backfill
+		err := s.persist(ctx, "list_backfills", func() (err error) {
+			backfills, err = s.Ledger.Backfills(ctx)
+			return err
+		})
+		if err != nil {
+			return unlessEnded(ctx, err)
+		}
+		if err := s.loadAll(ctx, backfills); err != nil {
+			return unlessEnded(ctx, err)
+		}
+		if err := s.chores(ctx); err != nil {
+			return unlessEnded(ctx, err)
+		}
+		if err := sleep(ctx, requestPoll); err != nil {
+			return nil //nolint:nilerr // told to stop
 		}
 	}
-	open, err := s.Ledger.Backfills(ctx)
-	return open, ofLedger(err)
+}
+
+func (s *session) loadAll(ctx context.Context, backfills []ledger.Backfill) error {
+	if len(backfills) == 0 {
+		return nil
+	}
+	if err := s.quiet(ctx, backfills); err != nil {
+		return err
+	}
+	for _, b := range backfills {
+		if len(b.Keys) == 0 {
+			s.enter(Loading, nil)
+		}
+		if err := s.load(ctx, b); err != nil {
+			return err
+		}
+	}
+	s.enter(Streaming, nil)
+	return nil
 }
 
 func (s *session) fileLoads(ctx context.Context) error {
@@ -159,9 +183,12 @@ func (s *session) fileLoads(ctx context.Context) error {
 
 // quiet has the reader remember what it streams from now on, and waits until
 // every transaction that runs now has ended: of those it cannot know which were
-// streamed before they became visible.
+// streamed before they became visible. Once in a session is enough.
 func (s *session) quiet(ctx context.Context, backfills []ledger.Backfill) error {
-	s.loads.recording.Store(true)
+	if !s.loads.recording.CompareAndSwap(false, true) {
+		s.loads.waiting(backfills, "")
+		return nil
+	}
 	first, err := s.Source.Snapshot(ctx)
 	if err != nil {
 		return err
@@ -193,107 +220,31 @@ func (l *loads) waiting(backfills []ledger.Backfill, what string) {
 	}
 }
 
-// load carries one backfill to its end.
+// load carries one backfill to its end. One that cannot be read, say for a
+// condition that is no SQL, is given up with the reason, not tried for ever.
 func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	source, table := s.sourceOf(b), s.loads.tables[b.Table]
 	if source == nil || table == nil {
-		s.Log.Warn("backfill_dropped", "backfill", b.ID, "table", b.Table, "note", "it is not mapped this way any more")
-		return ofLedger(s.Ledger.FinishBackfill(ctx, b.ID))
+		return s.giveUp(ctx, b, "the table is not mapped this way any more")
 	}
 	s.Log.Info("backfill_started", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "rows_done", b.Rows)
-	next := Range{Table: table, After: b.DoneTo, Limit: s.ChunkRows, Where: b.Where}
-	doubt := sink.Doubt(0)
-	if inDoubt(b) {
-		next.UpTo, doubt = b.SentTo, sink.ChunkInDoubt
+	j := &job{session: s, Backfill: b, source: source, table: table}
+	err := j.run(ctx)
+	var unreadable *unreadableError
+	switch {
+	case errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err):
+		return s.giveUp(ctx, b, unreadable.Error())
+	case err != nil:
+		return err
 	}
-	for n := 0; ; {
-		if err := s.awaitRoom(ctx); err != nil {
-			return err
-		}
-		n++
-		chunk, taken, err := s.loadChunk(ctx, b, source, next, n, doubt)
-		if err != nil {
-			return err
-		}
-		if !taken {
-			continue
-		}
-		switch {
-		case !chunk.Done:
-			next.After = chunk.Last
-		case next.UpTo != nil:
-			// What may have been sent has been sent again; the rest is new.
-			next.After, next.UpTo, doubt = b.SentTo, nil, 0
-		default:
-			return s.finish(ctx, b)
-		}
-	}
+	return s.finish(ctx, b)
 }
 
-// loadChunk reads a chunk between two marks and reports whether the reader has
-// put it into the queue. If not, it must be read again.
-func (s *session) loadChunk(ctx context.Context, b ledger.Backfill, source *change.Source, r Range, n int, doubt sink.Doubt) (Chunk, bool, error) {
-	w := &window{
-		token:    fmt.Sprintf("%d-%d-%d", s.state.Epoch, b.ID, n),
-		table:    r.Table,
-		source:   source,
-		backfill: b.ID,
-		doubt:    doubt,
-		verdict:  make(chan bool, 1),
-		touched:  map[string]touch{},
-	}
-	s.loads.setWindow(w)
-	if err := s.Source.Mark(ctx, w.token+" "+lowMark); err != nil {
-		return Chunk{}, false, err
-	}
-	chunk, err := s.Source.Chunk(ctx, r)
-	if err != nil {
-		return Chunk{}, false, err
-	}
-	sentTo := chunk.Last
-	if r.UpTo != nil && chunk.Done {
-		sentTo = r.UpTo
-		chunk.Last = r.UpTo
-	}
-	if len(sentTo) == 0 {
-		s.loads.setWindow(nil)
-		return chunk, true, nil // no rows
-	}
-	if r.UpTo == nil {
-		// Written ahead: what is sent from here on is not in the log.
-		err := s.persist(ctx, "backfill_sent_to", func() error { return s.Ledger.BackfillSentTo(ctx, b.ID, sentTo) })
-		if err != nil {
-			return Chunk{}, false, err
-		}
-	}
-	s.loads.fill(w, chunk)
-	if err := s.Source.Mark(ctx, w.token+" "+highMark); err != nil {
-		return Chunk{}, false, err
-	}
-	select {
-	case taken := <-w.verdict:
-		if !taken {
-			s.Log.Info("backfill_chunk_read_again", "backfill", b.ID, "table", b.Table)
-			return chunk, false, sleep(ctx, loadPoll)
-		}
-		return chunk, true, nil
-	case <-ctx.Done():
-		return Chunk{}, false, ctx.Err()
-	}
-}
-
-func (l *loads) setWindow(w *window) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.window = w
-}
-
-// fill gives the window its rows. The reader does not look at them before it
-// has seen the high mark, which is written after this.
-func (l *loads) fill(w *window, chunk Chunk) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w.chunk = chunk
+func (s *session) giveUp(ctx context.Context, b ledger.Backfill, why string) error {
+	s.Log.Warn("backfill_given_up", "backfill", b.ID, "table", b.Table, "error", why)
+	s.loads.setWindow(nil)
+	s.loads.forget(b.ID)
+	return s.persist(ctx, "backfill_failed", func() error { return s.Ledger.FailBackfill(ctx, b.ID, why) })
 }
 
 // awaitRoom lets live changes go first: a chunk is read only while the queue is

@@ -78,6 +78,8 @@ type Range struct {
 	UpTo  []string // primary key that it ends with; nil for the last row
 	Limit int
 	Where string // SQL condition, empty for all rows
+	// Keys names single rows instead, by primary key.
+	Keys [][]string
 }
 
 // Chunk is a piece of a table in the order of its primary key.
@@ -112,6 +114,9 @@ type Ledger interface {
 	SourceHashes(ctx context.Context) ([]ledger.SourceHash, error)
 	BackfillSentTo(ctx context.Context, id int64, sentTo []string) error
 	FinishBackfill(ctx context.Context, id int64) error
+	FailBackfill(ctx context.Context, id int64, message string) error
+	Letters(ctx context.Context, f ledger.Filter) ([]ledger.Parked, error)
+	DropLetters(ctx context.Context, f ledger.Filter) (int64, error)
 }
 
 // Deliverer writes records to the CRM.

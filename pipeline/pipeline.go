@@ -41,6 +41,10 @@ type Config struct {
 	Gather func() time.Duration
 	// Backfill sends the rows that exist when a table is first mapped.
 	Backfill bool
+	// RecheckMissing is how often records that were missing are looked for again,
+	// LetterRetention how long letters are kept; 0 is never, and for ever.
+	RecheckMissing  time.Duration
+	LetterRetention time.Duration
 	// ChunkRows is how many rows of a backfill are read at once.
 	ChunkRows int
 

@@ -263,11 +263,17 @@ func (p *postgres) chunk(r pipeline.Range) pipeline.Chunk {
 	after, upTo := bound(r.After, -1), bound(r.UpTo, 1<<40)
 	var ids []int
 	for id := range p.seen {
+		if r.Keys != nil && !slices.ContainsFunc(r.Keys, func(pk []string) bool { return pk[0] == strconv.Itoa(id.id) }) {
+			continue
+		}
 		if id.table == table && id.id > after && id.id <= upTo {
 			ids = append(ids, id.id)
 		}
 	}
 	slices.Sort(ids)
+	if r.Keys != nil {
+		r.Limit = len(r.Keys) + 1
+	}
 	chunk := pipeline.Chunk{Snapshot: p.snapshot(), Done: len(ids) < r.Limit}
 	read := chunkRead{rows: map[*row]*record{}}
 	for _, id := range ids[:min(len(ids), r.Limit)] {

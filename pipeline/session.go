@@ -51,6 +51,8 @@ type session struct {
 	holds   holds
 
 	read reading
+
+	rechecked, purged time.Time // the loader's
 }
 
 // runSession takes the slot, opens the road, and walks it to its end.
@@ -162,6 +164,8 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		redone:   make(chan struct{}),
 		results:  make(chan []outcome, p.MaxInFlight),
 		holds:    holds{},
+
+		rechecked: p.Now(),
 	}
 	s.loads = newLoads(s)
 	if err := s.loads.recall(ctx); err != nil {

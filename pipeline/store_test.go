@@ -387,6 +387,21 @@ func (b *book) FinishBackfill(ctx context.Context, id int64) error {
 	})
 }
 
+func (b *book) FailBackfill(ctx context.Context, id int64, message string) error {
+	return b.fenced(ctx, "fail", 0, 0, func() {
+		b.world.state.backfill(id).State = ledger.Failed
+		b.trace.add("%s backfill %d failed: %s", b.name, id, message)
+	})
+}
+
+func (b *book) Letters(context.Context, ledger.Filter) ([]ledger.Parked, error) {
+	return nil, errors.New("nothing is rechecked here")
+}
+
+func (b *book) DropLetters(context.Context, ledger.Filter) (int64, error) {
+	return 0, errors.New("nobody drops letters here")
+}
+
 // covers tells whether an open letter owes the slot of the record, from at on.
 func (st *store) covers(target int, key string, rows []string, slot int, at change.Position) (covered, whole bool) {
 	for k, l := range st.letters {

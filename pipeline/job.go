@@ -1,0 +1,195 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// Reasons for which rows are read, as the ledger keeps them.
+const (
+	firstLoad      = "first_load"
+	mappingChanged = "mapping_changed"
+	// Reread: the stream does not carry a value that the mapping needs.
+	Reread = "reread"
+	// Retry: somebody asked for a parked row to be tried again.
+	Retry = "retry"
+	// Recheck: the record was missing; perhaps it exists by now.
+	Recheck = "recheck"
+	// Repair: the CRM was seen to hold something else than the ledger says.
+	Repair = "repair"
+)
+
+// job is a backfill under way.
+type job struct {
+	*session
+	ledger.Backfill
+	source *change.Source
+	table  *change.Relation
+	chunks int // read so far, for tokens
+}
+
+// unreadableError says why rows cannot be read.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string { return e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
+
+// run reads the rows, chunk by chunk, into the queue.
+func (j *job) run(ctx context.Context) error {
+	if len(j.Keys) > 0 {
+		return j.runKeys(ctx)
+	}
+	next := Range{Table: j.table, After: j.DoneTo, Limit: j.ChunkRows, Where: j.Where}
+	doubt := j.distrust()
+	if inDoubt(j.Backfill) {
+		next.UpTo, doubt = j.SentTo, sink.ChunkInDoubt
+	}
+	for {
+		chunk, err := j.chunk(ctx, next, doubt)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !chunk.Done:
+			next.After = chunk.Last
+		case next.UpTo != nil:
+			// What may have been sent has been sent again; the rest is new.
+			next.After, next.UpTo, doubt = j.SentTo, nil, j.distrust()
+		default:
+			return nil
+		}
+	}
+}
+
+// runKeys reads single rows. Those of a request that an earlier process had
+// begun are all in doubt.
+func (j *job) runKeys(ctx context.Context) error {
+	keys, err := splitKeys(j.table, j.Keys)
+	if err != nil {
+		return &unreadableError{err}
+	}
+	doubt := j.distrust()
+	if inDoubt(j.Backfill) {
+		doubt = sink.ChunkInDoubt
+	}
+	for len(keys) > 0 {
+		n := min(len(keys), j.ChunkRows)
+		if _, err := j.chunk(ctx, Range{Table: j.table, Keys: keys[:n]}, doubt); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+// distrust has rows sent without a look at the ledger where it was seen to be
+// wrong, or where a person asked.
+func (j *job) distrust() sink.Doubt {
+	if j.Reason == Repair || j.Reason == Retry {
+		return sink.Redone
+	}
+	return 0
+}
+
+// splitKeys takes rows' keys apart: the value itself, or for a primary key of
+// several columns a JSON array of strings.
+func splitKeys(table *change.Relation, rows []string) ([][]string, error) {
+	keys := make([][]string, len(rows))
+	for i, row := range rows {
+		if len(table.PrimaryKey) == 1 {
+			keys[i] = []string{row}
+			continue
+		}
+		if err := json.Unmarshal([]byte(row), &keys[i]); err != nil || len(keys[i]) != len(table.PrimaryKey) {
+			return nil, fmt.Errorf("key %q of table %s: give a JSON array with the %d columns of its primary key", row, table, len(table.PrimaryKey))
+		}
+	}
+	return keys, nil
+}
+
+// chunk brings a chunk into the queue. One that the reader does not take, since
+// its snapshot was too old, is read again.
+func (j *job) chunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, error) {
+	for {
+		if err := j.awaitRoom(ctx); err != nil {
+			return Chunk{}, err
+		}
+		chunk, taken, err := j.tryChunk(ctx, r, doubt)
+		if err != nil || taken {
+			return chunk, err
+		}
+		j.Log.Info("backfill_chunk_read_again", "backfill", j.ID, "table", j.Table)
+		if err := sleep(ctx, loadPoll); err != nil {
+			return Chunk{}, err
+		}
+	}
+}
+
+// tryChunk reads a chunk between two marks and reports whether the reader has
+// put it into the queue.
+func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, bool, error) {
+	j.chunks++
+	w := &window{
+		token:    fmt.Sprintf("%d-%d-%d", j.state.Epoch, j.ID, j.chunks),
+		table:    j.table,
+		source:   j.source,
+		backfill: j.ID,
+		doubt:    doubt,
+		verdict:  make(chan bool, 1),
+		touched:  map[string]touch{},
+	}
+	j.loads.setWindow(w)
+	if err := j.Source.Mark(ctx, w.token+" "+lowMark); err != nil {
+		return Chunk{}, false, err
+	}
+	chunk, err := j.Source.Chunk(ctx, r)
+	if err != nil {
+		return Chunk{}, false, &unreadableError{err}
+	}
+	switch {
+	case len(r.Keys) > 0:
+		chunk.Last = r.Keys[len(r.Keys)-1]
+	case r.UpTo != nil && chunk.Done:
+		chunk.Last = r.UpTo
+	}
+	if len(chunk.Last) == 0 {
+		j.loads.setWindow(nil)
+		return chunk, true, nil // no rows
+	}
+	if r.UpTo == nil {
+		// Written ahead: what is sent from here on is not in the log.
+		err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, chunk.Last) })
+		if err != nil {
+			return Chunk{}, false, err
+		}
+	}
+	j.loads.fill(w, chunk)
+	if err := j.Source.Mark(ctx, w.token+" "+highMark); err != nil {
+		return Chunk{}, false, err
+	}
+	select {
+	case taken := <-w.verdict:
+		return chunk, taken, nil
+	case <-ctx.Done():
+		return Chunk{}, false, ctx.Err()
+	}
+}
+
+func (l *loads) setWindow(w *window) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.window = w
+}
+
+// fill gives the window its rows. The reader does not look at them before it
+// has seen the high mark, which is written after this.
+func (l *loads) fill(w *window, chunk Chunk) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.chunk = chunk
+}
