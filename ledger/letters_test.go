@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/pgtest"
 	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/migrations"
 )
 
 // open is what the letters of a record come to, as property@position, sorted by
@@ -263,5 +266,31 @@ func TestLetterFields(t *testing.T) {
 	}
 	if got := openLetters(t, l); got != "k\"1:plan@1099511627776" {
 		t.Errorf("left: %s", got)
+	}
+}
+
+// TestOtherEncoding: keys are bytes and reasons are escaped where the database
+// cannot hold every text; where it takes any bytes, they are kept.
+func TestOtherEncoding(t *testing.T) {
+	server := pgtest.Shared(t)
+	for encoding, want := range map[string]string{"LATIN1": `"\u201c\u00e9\u201d"\x00`, "SQL_ASCII": "\"“é”\"\uFFFD"} {
+		pgtest.Exec(t, server.URL("postgres"), "CREATE DATABASE other_"+encoding+" ENCODING "+encoding+" LOCALE 'C' TEMPLATE template0")
+		t.Cleanup(func() { pgtest.Exec(t, server.URL("postgres"), "DROP DATABASE other_"+encoding+" WITH (FORCE)") })
+		f := fixture{server.URL("other_" + strings.ToLower(encoding))}
+		if err := migrations.Apply(t.Context(), f.url, schema, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		l := f.begin(t)
+		settle(t, l, ledger.Settlement{
+			Deliveries: []ledger.Delivery{{Source: accounts, Key: "“é”", Row: "€", CRMID: "7", Accounted: pos(1, 1)}},
+			Letters:    []ledger.Letter{{Source: accounts, Key: "“é”", Row: "€", Slot: plan, Category: "c", Reason: "\"“é”\"\x00", Position: pos(1, 1), At: at}},
+		})
+		if got := lookup(t, l, companies, "“é”")[0]; got == nil || got.CRMID != "7" {
+			t.Errorf("%s: record %+v", encoding, got)
+		}
+		parked := letters(t, l, ledger.Filter{Key: "“é”"})
+		if len(parked) != 1 || parked[0].Reason != want || parked[0].Row != "€" {
+			t.Errorf("%s: %+v", encoding, parked)
+		}
 	}
 }

@@ -155,8 +155,15 @@ func (l *Ledger) CountLetters(ctx context.Context) (map[string]int64, error) {
 // settle must not fail for that.
 func (l *Ledger) sayable(s string) string {
 	if l.ascii.Load() {
-		quoted := strconv.QuoteToASCII(s)
-		return quoted[1 : len(quoted)-1]
+		var b strings.Builder
+		for _, r := range s {
+			if r > 0 && r < utf8.RuneSelf {
+				b.WriteRune(r)
+				continue
+			}
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+		return b.String()
 	}
 	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
 		return s

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -16,7 +17,11 @@ import (
 func TestRecordsRoundTrip(t *testing.T) {
 	f := newFixture(t)
 	l := f.begin(t)
-	long := strings.Repeat("ü", 5000)
+	var random strings.Builder // which an index cannot compress
+	for rng := rand.New(rand.NewPCG(1, 2)); random.Len() < 60_000; {
+		random.WriteRune(rune('0' + rng.IntN(1000)))
+	}
+	long := random.String()
 	longer := long + "x"
 	known := func(text string) change.Fact {
 		return change.Fact{State: change.Known, Fingerprint: l.Fingerprint([]byte(text))}
