@@ -57,7 +57,6 @@ type Entry struct {
 	followers []*Entry   // later entries that this one blocks
 	prev      *Entry     // in the list by first position
 	next      *Entry     //
-	ready     *Entry     // next in its target's ready list
 	size      int        // bytes accounted for it
 }
 

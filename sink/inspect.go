@@ -46,23 +46,9 @@ func (q *Queue) Forget(entries []*Entry) {
 		q.remove(e)
 	}
 	for i := range q.lanes {
-		q.lanes[i].sweep()
+		q.lanes[i].ready.sweep()
 	}
 	notify(q.room)
-}
-
-// sweep takes what is gone out of the ready list.
-func (l *lane) sweep() {
-	e := l.ready
-	l.ready, l.readyTail, l.readyLen = nil, nil, 0
-	for e != nil {
-		next := e.ready
-		e.ready = nil
-		if e.state != gone {
-			l.pushReady(e)
-		}
-		e = next
-	}
 }
 
 // Stats are the queue's figures.

@@ -38,9 +38,7 @@ type Queue struct {
 // lane is the queue of one target.
 type lane struct {
 	last      map[string]*Entry // per key, the last entry that holds it
-	ready     *Entry            // ready to be taken, oldest first
-	readyTail *Entry
-	readyLen  int
+	ready     readyHeap
 	heldUntil time.Time
 }
 
@@ -160,8 +158,8 @@ func (q *Queue) append(lane *lane, a *Add) {
 		lane.hold(e, e.OldKey)
 	}
 	if e.blocked == 0 {
-		lane.pushReady(e)
-		if lane.readyLen == 1 || lane.readyLen == q.batch {
+		lane.ready.push(e)
+		if len(lane.ready) == 1 || len(lane.ready) == q.batch {
 			notify(q.wake)
 		}
 	}
@@ -180,38 +178,6 @@ func (l *lane) hold(e *Entry, key string) {
 		e.blocked++
 	}
 	l.last[key] = e
-}
-
-func (l *lane) pushReady(e *Entry) {
-	if l.readyTail == nil {
-		l.ready = e
-	} else {
-		l.readyTail.ready = e
-	}
-	l.readyTail = e
-	l.readyLen++
-}
-
-// pushReadyFront puts e first: what was blocked or came back is older than
-// nearly all that is ready.
-func (l *lane) pushReadyFront(e *Entry) {
-	e.ready = l.ready
-	l.ready = e
-	if l.readyTail == nil {
-		l.readyTail = e
-	}
-	l.readyLen++
-}
-
-func (l *lane) popReady() *Entry {
-	e := l.ready
-	l.ready = e.ready
-	if l.ready == nil {
-		l.readyTail = nil
-	}
-	e.ready = nil
-	l.readyLen--
-	return e
 }
 
 // Remove takes entries out whose settle has been confirmed, or that needed none
@@ -253,7 +219,7 @@ func (q *Queue) remove(e *Entry) {
 	}
 	for _, f := range e.followers {
 		if f.blocked--; f.blocked == 0 && f.state != gone {
-			lane.pushReadyFront(f)
+			lane.ready.push(f)
 		}
 	}
 	e.followers = nil

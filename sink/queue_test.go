@@ -321,6 +321,56 @@ func TestReturnedVersionsComeFirstAndHoldTheirTarget(t *testing.T) {
 	}
 }
 
+// A few hot records must not keep a cold one, and with it the checkpoint,
+// waiting.
+func TestTheOldestVersionGoesFirst(t *testing.T) {
+	q := newTestQueue(t)
+	hot := []string{"h1", "h2", "h3"}
+	lsn := change.LSN(0)
+	heat := func() {
+		for _, key := range hot {
+			lsn += 10
+			feed(q, lsn, patch(key, set(0, fmt.Sprint(lsn))))
+		}
+	}
+	heat()
+	out := takeNow(q)
+	lsn += 10
+	feed(q, lsn, patch("cold", set(0, "1")))
+	for range 3 {
+		heat()
+		settle(q, out...)
+		if out = takeNow(q); slices.Contains(keys(out), "cold") {
+			return
+		}
+	}
+	t.Errorf("the cold record still waits behind later changes of hot ones; taken: %v", keys(out))
+}
+
+// What was forgotten in redo is not taken, and the order of the rest stays.
+func TestForgottenVersionsAreNotTaken(t *testing.T) {
+	q := NewQueue(2, 1<<20, 10, epoch)
+	q.SetBound(1 << 40)
+	var want []string
+	var forget []*Entry
+	for i := range 20 {
+		feed(q, change.LSN(10*i+10), patch(fmt.Sprint("k", i), set(0, "1")))
+	}
+	for i, e := range q.Waiting() {
+		if i%3 == 0 {
+			forget = append(forget, e)
+		} else {
+			want = append(want, e.Key)
+		}
+	}
+	q.Forget(forget)
+	q.Open()
+	got := append(keys(takeNow(q)), keys(takeNow(q))...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTakeWakesUp(t *testing.T) {
 	q := newTestQueue(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -394,7 +444,10 @@ func TestQueueAgainstAModel(t *testing.T) {
 			},
 			"take": func(t *rapid.T) {
 				batch := takeNow(q)
-				for _, e := range batch {
+				for i, e := range batch {
+					if i > 0 && e.First.Before(batch[i-1].First) {
+						t.Fatalf("%s at %v is taken after %v", e.Key, e.First, batch[i-1].First)
+					}
 					if busy[e.Key] {
 						t.Fatalf("two versions of %s are out", e.Key)
 					}

@@ -71,12 +71,12 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 	)
 	for i := range q.lanes {
 		l := &q.lanes[i]
-		if l.ready == nil {
+		if len(l.ready) == 0 {
 			continue
 		}
 		left := l.heldUntil.Sub(now)
-		if left <= 0 && l.readyLen < q.batch && !q.draining {
-			left = gather - now.Sub(l.ready.queued)
+		if left <= 0 && len(l.ready) < q.batch && !q.draining {
+			left = gather - now.Sub(l.ready[0].queued)
 		}
 		if left > 0 {
 			if wait == 0 || left < wait {
@@ -84,7 +84,7 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 			}
 			continue
 		}
-		if oldest == nil || l.ready.First.Before(oldest.ready.First) {
+		if oldest == nil || l.ready[0].First.Before(oldest.ready[0].First) {
 			oldest = l
 		}
 	}
@@ -92,12 +92,12 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 		return nil, wait
 	}
 	var batch []*Entry
-	for len(batch) < q.batch && oldest.ready != nil {
-		if oldest.ready.Newest.LSN >= q.bound {
+	for len(batch) < q.batch && len(oldest.ready) > 0 {
+		if oldest.ready[0].Newest.LSN >= q.bound {
 			notify(q.boundWanted)
 			break
 		}
-		e := oldest.popReady()
+		e := oldest.ready.pop()
 		e.state = taken
 		batch = append(batch, e)
 	}
@@ -109,11 +109,10 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 func (q *Queue) Return(entries []*Entry, hold time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := len(entries) - 1; i >= 0; i-- {
-		e := entries[i]
+	for _, e := range entries {
 		lane := &q.lanes[e.Source.Target.Index]
 		e.state = waiting
-		lane.pushReadyFront(e)
+		lane.ready.push(e)
 		lane.heldUntil = q.now().Add(hold)
 	}
 	notify(q.wake)
