@@ -41,6 +41,9 @@ type Delivery struct {
 	// Delivered are the slots that were delivered, or truly found unchanged, at
 	// Accounted. Letters about them, at or before it, are closed.
 	Delivered []int
+	// Forget removes the record: it was archived, and pgcrm has delivered nothing
+	// that is still there.
+	Forget bool
 	// CloseAll closes all letters of the record at or before Accounted: nothing
 	// is owed any more, as when it was archived or left the mapping.
 	CloseAll bool
@@ -185,7 +188,7 @@ func (l *Ledger) gather(ctx context.Context, deliveries []Delivery) error {
 // newest yields the records to store.
 func (sc *scratch) newest(yield func(settled) bool) {
 	for i, r := range sc.records {
-		if r.address == "" {
+		if r.address == "" || r.Forget {
 			continue
 		}
 		if i+1 < len(sc.records) && sc.records[i+1].target == r.target && sc.records[i+1].address == r.address {
@@ -197,8 +200,19 @@ func (sc *scratch) newest(yield func(settled) bool) {
 	}
 }
 
-// renames forgets the old keys of renamed records, before another record that
-// has such a key now is stored.
+// forgotten are the keys under which nothing is known any more.
+func (r *settled) forgotten() (keys []string) {
+	if r.OldKey != "" {
+		keys = append(keys, r.OldKey)
+	}
+	if r.Forget {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+// renames forgets records, and the old keys of renamed ones, before another
+// record that has such a key now is stored.
 func (sc *scratch) renames(t *transaction) {
 	target, key, lsn, ordinal := &sc.columns[0], &sc.columns[1], &sc.columns[2], &sc.columns[3]
 	target.reset(oidInt2)
@@ -206,14 +220,13 @@ func (sc *scratch) renames(t *transaction) {
 	lsn.reset(oidLSN)
 	ordinal.reset(oidInt4)
 	for _, r := range sc.records {
-		if r.OldKey == "" {
-			continue
+		for _, old := range r.forgotten() {
+			target.addInt2(r.target.id)
+			key.addString(address(old))
+			l, o := position(r.Accounted)
+			lsn.addUint64(l)
+			ordinal.addInt4(o)
 		}
-		target.addInt2(r.target.id)
-		key.addString(address(r.OldKey))
-		l, o := position(r.Accounted)
-		lsn.addUint64(l)
-		ordinal.addInt4(o)
 	}
 	if target.n > 0 {
 		t.add(renameStatement, clone(target.bytes(), key.bytes(), lsn.bytes(), ordinal.bytes())...)

@@ -41,6 +41,11 @@ type Entry struct {
 	// Creates is set where a change in it carries all that a mapping writes which
 	// creates missing records.
 	Creates bool
+	// Gone is set where the newest change says that the row is gone, and GoneOnly
+	// where all of them do: then only a record that was delivered is touched.
+	Gone, GoneOnly bool
+	// Reread is set where a value is missing that the stream will not bring.
+	Reread bool
 	// First and Newest are the positions of the oldest and the newest change in it.
 	First, Newest change.Position
 	// Since is the commit time of the oldest change in it.
@@ -81,6 +86,9 @@ type Chunk struct {
 
 	open int // entries that are not settled yet; the queue counts
 }
+
+// Archives reports whether the record is to be archived.
+func (e *Entry) Archives() bool { return e.Gone && e.Source.OnDelete == change.Archive }
 
 // entryOverhead is what an entry costs beside its text: the struct, its place
 // in the map, the string headers. Measured with a million entries, rounded up.

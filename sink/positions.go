@@ -20,6 +20,10 @@ func (q *Queue) EndTransaction(end change.LSN) {
 	q.inTx = false
 	q.lastEnd = max(q.lastEnd, end)
 	q.horizon = max(q.horizon, end)
+	if q.archives {
+		q.archives = false
+		notify(q.wake)
+	}
 }
 
 // Progress notes a keepalive that arrived outside a transaction: all that

@@ -29,6 +29,8 @@ type Queue struct {
 	reading change.LSN // commit position of the newest change seen
 	ceiling change.LSN // safe never passes it, unless zero
 	inTx    bool
+	// archives is set while the transaction that is being read archives records.
+	archives bool
 
 	open     bool
 	draining bool
@@ -38,6 +40,7 @@ type Queue struct {
 // lane is the queue of one target.
 type lane struct {
 	last      map[string]*Entry // per key, the last entry that holds it
+	rows      rows
 	ready     readyHeap
 	heldUntil time.Time
 }
@@ -56,6 +59,7 @@ func NewQueue(targets, limit, batch int, now func() time.Time) *Queue {
 	}
 	for i := range q.lanes {
 		q.lanes[i].last = map[string]*Entry{}
+		q.lanes[i].rows = rows{}
 	}
 	return q
 }
@@ -81,10 +85,11 @@ func (q *Queue) Add(a Add) (added, merged bool) {
 	p := a.Patch
 	lane := &q.lanes[p.Source.Target.Index]
 	q.reading = max(q.reading, a.Pos.LSN)
+	q.archives = q.archives || p.Gone
 
 	if p.Rejection == nil && len(p.OldKey) == 0 {
 		if e := lane.last[string(p.Key)]; e != nil && e.state == waiting && e.Key == string(p.Key) && e.Rejection == nil {
-			q.merge(e, &a)
+			q.merge(lane, e, &a)
 			return true, true
 		}
 	}
@@ -95,15 +100,19 @@ func (q *Queue) Add(a Add) (added, merged bool) {
 	return true, false
 }
 
-func (q *Queue) merge(e *Entry, a *Add) {
+func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 	p := a.Patch
 	e.Props = change.Merge(make(change.Props, 0, len(e.Props)+len(p.Props)), e.Props, p.Props)
+	lane.rows.leave(e)
 	e.Source = p.Source
 	if e.Row != string(p.Row) {
 		e.Row = string(p.Row)
 	}
+	lane.rows.enter(e)
 	e.Whole = e.Whole || p.Whole
 	e.Creates = e.Creates || creates(p)
+	e.Gone, e.GoneOnly = p.Gone, e.GoneOnly && p.Gone
+	e.Reread = e.Reread && !p.Whole || p.Reread
 	if e.Newest.Before(a.Pos) {
 		e.Newest = a.Pos
 	}
@@ -128,6 +137,9 @@ func (q *Queue) append(lane *lane, a *Add) {
 		Rejection: p.Rejection,
 		Whole:     p.Whole,
 		Creates:   creates(p),
+		Gone:      p.Gone,
+		GoneOnly:  p.Gone,
+		Reread:    p.Reread,
 		First:     a.Pos,
 		Newest:    a.Pos,
 		Since:     a.Commit,
@@ -153,6 +165,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 	e.size = e.measure()
 	q.bytes += e.size
 
+	lane.rows.enter(e)
 	lane.hold(e, e.Key)
 	if e.OldKey != "" && e.OldKey != e.Key {
 		lane.hold(e, e.OldKey)
@@ -212,6 +225,7 @@ func (q *Queue) remove(e *Entry) {
 	}
 
 	lane := &q.lanes[e.Source.Target.Index]
+	lane.rows.leave(e)
 	for _, key := range [...]string{e.Key, e.OldKey} {
 		if lane.last[key] == e {
 			delete(lane.last, key)

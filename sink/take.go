@@ -104,6 +104,13 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 	return batch, wait
 }
 
+// early reports whether the version archives a record in a transaction that is
+// not read whole: an insert may follow that takes the archiving back, as when a
+// row moves between partitions. A full queue cannot wait for that.
+func (q *Queue) early(e *Entry) bool {
+	return e.Archives() && e.Newest.LSN >= q.lastEnd && q.bytes < q.limit
+}
+
 // Return gives versions back that could not be delivered, and holds their
 // target for a while.
 func (q *Queue) Return(entries []*Entry, hold time.Duration) {

@@ -1,0 +1,36 @@
+package sink
+
+import "github.com/pgcrm/pgcrm/change"
+
+// rows finds the last entry that a row's change went into, for sources that ask
+// something when a row is gone: a delete may name the row and not the record.
+type rows map[rowOf]*Entry
+
+type rowOf struct {
+	source *change.Source
+	row    string
+}
+
+func (r rows) enter(e *Entry) {
+	if e.Source.OnDelete != change.Ignore && e.Rejection == nil {
+		r[rowOf{e.Source, e.Row}] = e
+	}
+}
+
+func (r rows) leave(e *Entry) {
+	if at := (rowOf{e.Source, e.Row}); r[at] == e {
+		delete(r, at)
+	}
+}
+
+// KeyOf is the record that a row's last change in the queue went to; false where
+// there is none.
+func (q *Queue) KeyOf(source *change.Source, row []byte) (string, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.lanes[source.Target.Index].rows[rowOf{source, string(row)}]
+	if e == nil {
+		return "", false
+	}
+	return e.Key, true
+}
