@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"time"
+
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/sink"
@@ -28,16 +30,23 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if a.settled {
 		return outcome{entry: e, name: Unchanged}, true
 	}
+	if e.GoneOnly && a.record == nil {
+		return outcome{entry: e, name: Unchanged}, true // nothing was delivered from the row
+	}
+	if e.Archives() {
+		return outcome{}, false
+	}
 	a.diff = e.Diff(a.record, a.Ledger.Fingerprint)
 	if len(a.diff.Send) > 0 || e.OldKey != "" {
 		return outcome{}, false
 	}
-	o := outcome{entry: e, name: Unchanged, letters: a.refusals(a.diff.Refused)}
+	o := outcome{entry: e, name: Unchanged, letters: a.refusals(a.diff.Refused), reread: e.Reread}
 	if len(o.letters) > 0 {
 		o.name = Parked
 	}
 	if a.pays() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
 		o.delivery = a.delivery(a.diff.Settled)
+		o.delivery.At = time.Time{} // nothing was sent
 	}
 	return o, true
 }
@@ -52,6 +61,8 @@ func (a *attempt) job() sink.Job {
 		Missing: e.Source.OnMissing,
 		Whole:   e.Whole && e.Creates,
 		Props:   a.diff.Send,
+		// A stage that HubSpot moves forward only is cleared first.
+		Backward: e.Source.ClearFirst,
 	}
 	if e.Creates {
 		// Of two rows of one record, one may create it and the other not.
@@ -69,7 +80,14 @@ func (a *attempt) job() sink.Job {
 // outcome turns the CRM's verdict into what the ledger must remember.
 func (a *attempt) outcome(v sink.Verdict) outcome {
 	e := a.entry
-	o := outcome{entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused)}
+	if e.Archives() {
+		return a.archived(v)
+	}
+	o := outcome{
+		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused),
+		// Of a record that was never delivered, what the change leaves out is missing.
+		reread: e.Reread || a.record == nil && !e.Whole && !a.loads.covers(e.Source),
+	}
 	switch v.Outcome {
 	case sink.Delivered:
 		refused := map[int]bool{}
@@ -125,6 +143,24 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 			}
 		}
 	}
+	return o
+}
+
+// archived ends a record: nothing of it is known any more, and nothing owed. One
+// that was not there is as good as archived.
+func (a *attempt) archived(v sink.Verdict) outcome {
+	o := outcome{entry: a.entry, answered: a.Now(), name: Delivered}
+	if v.Outcome != sink.Delivered && v.Outcome != sink.NotFound {
+		o.name = Parked
+		rejection := change.Rejection{Category: sink.CategoryRefused, Reason: "HubSpot did not archive the record"}
+		if v.Rejection != nil {
+			rejection = *v.Rejection
+		}
+		o.letters = []ledger.Letter{a.correlated(a.letter(ledger.WholeRecord, rejection), v)}
+		return o
+	}
+	o.delivery = a.delivery(nil)
+	o.delivery.Forget, o.delivery.CloseAll = true, true
 	return o
 }
 

@@ -119,6 +119,7 @@ func (s *session) loadLoop(ctx context.Context) error {
 		if err != nil {
 			return unlessEnded(ctx, err)
 		}
+		s.loads.plan(backfills)
 		if err := s.loadAll(ctx, backfills); err != nil {
 			return unlessEnded(ctx, err)
 		}
@@ -230,6 +231,7 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	s.Log.Info("backfill_started", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "rows_done", b.Rows)
 	j := &job{session: s, Backfill: b, source: source, table: table}
 	err := j.run(ctx)
+	s.loads.done(source, b)
 	var unreadable *unreadableError
 	switch {
 	case errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err):

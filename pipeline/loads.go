@@ -27,6 +27,10 @@ type loads struct {
 	doubtful map[int64]doubtfulRows // by backfill
 
 	current map[int64]*BackfillStatus
+	// planned is set once the backfills are known, and whole names the mappings
+	// whose table is being loaded or waits for it.
+	planned bool
+	whole   map[*change.Source]int
 }
 
 // doubtfulRows are rows that an earlier process sent without settling them.
@@ -43,6 +47,7 @@ func newLoads(s *session) *loads {
 		streamed: map[uint32]uint64{},
 		doubtful: map[int64]doubtfulRows{},
 		current:  map[int64]*BackfillStatus{},
+		whole:    map[*change.Source]int{},
 	}
 	for _, t := range s.Tables {
 		l.tables[t.String()] = t
@@ -228,4 +233,33 @@ func (l *loads) status() []BackfillStatus {
 		all = append(all, *st)
 	}
 	return all
+}
+
+// covers reports whether the rows of the mapping are, or may be, about to be
+// read anyway.
+func (l *loads) covers(source *change.Source) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.planned || l.whole[source] > 0
+}
+
+// plan takes note of which tables are to be loaded whole.
+func (l *loads) plan(backfills []ledger.Backfill) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.planned = true
+	clear(l.whole)
+	for _, b := range backfills {
+		if len(b.Keys) == 0 && b.Where == "" {
+			l.whole[l.s.sourceOf(b)]++
+		}
+	}
+}
+
+func (l *loads) done(source *change.Source, b ledger.Backfill) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(b.Keys) == 0 && b.Where == "" {
+		l.whole[source]--
+	}
 }

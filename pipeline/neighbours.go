@@ -104,6 +104,8 @@ type Ledger interface {
 	Peek(ctx context.Context) (ledger.State, bool, error)
 	Begin(ctx context.Context, in ledger.Instance, targets []*change.Target) (ledger.State, error)
 	Lookup(ctx context.Context, target *change.Target, keys []string) ([]*change.Record, error)
+	// KeysOf tells to which records a row was last delivered.
+	KeysOf(ctx context.Context, source *change.Source, row string) ([]string, error)
 	Fingerprint(text []byte) uint64
 	HasLetters() bool
 	Settle(ctx context.Context, s *ledger.Settlement) error
@@ -122,6 +124,8 @@ type Ledger interface {
 // Deliverer writes records to the CRM.
 type Deliverer interface {
 	Deliver(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error)
+	// Archive moves the jobs' records to the recycle bin.
+	Archive(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error)
 }
 
 // Recorder counts what passes by.

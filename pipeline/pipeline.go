@@ -37,6 +37,8 @@ type Config struct {
 	MaxInFlight     int
 	BufferBytes     int
 	ShutdownTimeout time.Duration
+	// Ready waits until a call could be made. It may be nil.
+	Ready func(ctx context.Context) error
 	// Gather tells how long a change may be held now to gather company.
 	Gather func() time.Duration
 	// Backfill sends the rows that exist when a table is first mapped.
@@ -74,6 +76,9 @@ type Pipeline struct {
 func New(cfg Config) *Pipeline {
 	if cfg.Beat == nil {
 		cfg.Beat = func(string) {}
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func(context.Context) error { return nil }
 	}
 	if cfg.OnDelivery == nil {
 		cfg.OnDelivery = func(Delivery) {}

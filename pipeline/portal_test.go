@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,6 +64,11 @@ func plain(c cell) bool {
 		return false
 	}
 	return true
+}
+
+// Archive implements pipeline.Deliverer; no mapping here archives.
+func (s *sender) Archive(context.Context, *change.Target, []sink.Job) ([]sink.Verdict, error) {
+	return nil, errors.New("nothing is archived here")
 }
 
 // sender is a process's way to the CRM. It implements pipeline.Deliverer.

@@ -74,7 +74,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 		if s.read.skip || ev.Pos.Before(s.passed) {
 			return nil
 		}
-		return s.row(ev)
+		return s.row(ctx, ev)
 	case change.Truncate:
 		for _, r := range ev.Truncated {
 			s.read.changes[countKey{r.String(), ev.Kind}]++
@@ -99,7 +99,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 }
 
 // row maps one row change and puts its patches into the queue.
-func (s *session) row(ev *change.Event) error {
+func (s *session) row(ctx context.Context, ev *change.Event) error {
 	s.read.rows = true
 	s.read.changes[countKey{ev.Relation.String(), ev.Kind}]++
 	patches, err := s.Mapper.Map(ev, s.read.patches[:0])
@@ -114,7 +114,32 @@ func (s *session) row(ev *change.Event) error {
 	}
 	for i := range patches {
 		p := &patches[i]
+		if p.Gone && len(p.Key) == 0 {
+			if err := s.whose(ctx, p); err != nil {
+				return err
+			}
+			if len(p.Key) == 0 {
+				continue // nothing was delivered from the row
+			}
+		}
 		s.add(sink.Add{Patch: p, Pos: ev.Pos, Commit: ev.CommitTime, Doubt: redone | s.loads.doubt(ev, p.Source)})
+	}
+	return nil
+}
+
+// whose finds the record that a row was delivered to, for a change that names the
+// row alone: in the queue, or else in the ledger.
+func (s *session) whose(ctx context.Context, p *change.Patch) error {
+	if key, ok := s.queue.KeyOf(p.Source, p.Row); ok {
+		p.Key = []byte(key)
+		return nil
+	}
+	keys, err := s.Ledger.KeysOf(ctx, p.Source, string(p.Row))
+	if err != nil {
+		return ofLedger(err)
+	}
+	if len(keys) > 0 {
+		p.Key = []byte(keys[len(keys)-1])
 	}
 	return nil
 }

@@ -142,6 +142,9 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 		}
 		settlement.Letters = append(settlement.Letters, o.letters...)
 	}
+	if err := s.requestRereads(ctx, outcomes); err != nil {
+		return err
+	}
 	settlement.Chunks = s.loads.progress(s.queue)
 	settlement.Checkpoint = s.queue.Settling(entries)
 	saved := change.LSN(s.saved.Load())
@@ -182,4 +185,21 @@ func (s *session) report(outcomes []outcome) {
 	for k, n := range counts {
 		s.Recorder.CountRecords(k.object, k.name, n)
 	}
+}
+
+// requestRereads files, before the settle, the rows that the stream did not
+// carry whole: after a crash between the two they are filed again.
+func (s *session) requestRereads(ctx context.Context, outcomes []outcome) error {
+	rows := map[*change.Source][]string{}
+	for _, o := range outcomes {
+		if o.reread {
+			rows[o.entry.Source] = append(rows[o.entry.Source], o.entry.Row)
+		}
+	}
+	for src, keys := range rows {
+		if err := s.persist(ctx, "request_reread", func() error { return s.request(ctx, src, Reread, keys) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -398,6 +398,10 @@ func (b *book) Letters(context.Context, ledger.Filter) ([]ledger.Parked, error) 
 	return nil, errors.New("nothing is rechecked here")
 }
 
+func (b *book) KeysOf(context.Context, *change.Source, string) ([]string, error) {
+	return nil, errors.New("no row is gone here")
+}
+
 func (b *book) DropLetters(context.Context, ledger.Filter) (int64, error) {
 	return 0, errors.New("nobody drops letters here")
 }

@@ -19,6 +19,9 @@ type outcome struct {
 	delivery *ledger.Delivery // nil where the CRM was not written and no letter may close
 	letters  []ledger.Letter
 	name     string // for the metric
+	// reread is set where the row is to be read, since the record lacks values
+	// that the stream does not carry.
+	reread   bool
 	sent     change.Props
 	answered time.Time
 }
@@ -32,6 +35,10 @@ func (s *session) dispatchLoop(ctx, hard context.Context, workers *errgroup.Grou
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return nil
+		}
+		// Changes keep merging in the queue while no call could be made.
+		if err := s.Ready(ctx); err != nil {
+			return unlessEnded(ctx, err)
 		}
 		batch, err := s.queue.Take(ctx, s.Gather)
 		if err != nil {
@@ -60,47 +67,29 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	if err != nil {
 		return err
 	}
-	var (
-		outcomes = make([]outcome, 0, len(batch))
-		jobs     []sink.Job
-		sending  []*attempt
-	)
+	outcomes := make([]outcome, 0, len(batch))
+	var writes, archives []*attempt
 	for i, e := range batch {
 		a := &attempt{session: s, entry: e, record: records[i].now, settled: records[i].settled}
-		if o, done := a.withoutCall(); done {
-			outcomes = append(outcomes, o)
-			continue
-		}
-		jobs = append(jobs, a.job())
-		sending = append(sending, a)
-	}
-	if len(jobs) > 0 {
-		verdicts, err := s.Deliverer.Deliver(ctx, target, jobs)
-		var hold *sink.HoldError
+		o, done := a.withoutCall()
 		switch {
-		case errors.As(err, &hold):
-			if s.holds.set(target.Object, hold.Error()) {
-				s.Log.Error("mapping_held", "object", target.Object, "match", target.Match, "error", hold)
-			}
-		case err != nil:
+		case done:
+			outcomes = append(outcomes, o)
+		case e.Archives():
+			archives = append(archives, a)
+		default:
+			writes = append(writes, a)
+		}
+	}
+	for _, part := range []struct {
+		attempts []*attempt
+		call     deliverFunc
+	}{{writes, s.Deliverer.Deliver}, {archives, s.Deliverer.Archive}} {
+		got, err := s.send(ctx, target, part.attempts, part.call)
+		if err != nil {
 			return err
-		case s.holds.clear(target.Object):
-			s.Log.Info("mapping_goes_on", "object", target.Object)
 		}
-		var undecided []*sink.Entry
-		for i, a := range sending {
-			if verdicts[i].Outcome != sink.Undecided {
-				outcomes = append(outcomes, a.outcome(verdicts[i]))
-				continue
-			}
-			if verdicts[i].Unanswered {
-				a.entry.Doubt |= sink.Redone
-			}
-			undecided = append(undecided, a.entry)
-		}
-		if len(undecided) > 0 {
-			s.queue.Return(undecided, holdFor)
-		}
+		outcomes = append(outcomes, got...)
 	}
 	if len(outcomes) == 0 {
 		return nil
@@ -111,6 +100,48 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+type deliverFunc func(context.Context, *change.Target, []sink.Job) ([]sink.Verdict, error)
+
+// send makes the calls for attempts and gives the outcomes of those that were
+// decided. The others go back into the queue, their target at rest.
+func (s *session) send(ctx context.Context, target *change.Target, attempts []*attempt, call deliverFunc) ([]outcome, error) {
+	if len(attempts) == 0 {
+		return nil, nil
+	}
+	jobs := make([]sink.Job, len(attempts))
+	for i, a := range attempts {
+		jobs[i] = a.job()
+	}
+	verdicts, err := call(ctx, target, jobs)
+	var hold *sink.HoldError
+	switch {
+	case errors.As(err, &hold):
+		if s.holds.set(target.Object, hold.Error()) {
+			s.Log.Error("mapping_held", "object", target.Object, "match", target.Match, "error", hold)
+		}
+	case err != nil:
+		return nil, err
+	case s.holds.clear(target.Object):
+		s.Log.Info("mapping_goes_on", "object", target.Object)
+	}
+	var outcomes []outcome
+	var undecided []*sink.Entry
+	for i, a := range attempts {
+		if verdicts[i].Outcome != sink.Undecided {
+			outcomes = append(outcomes, a.outcome(verdicts[i]))
+			continue
+		}
+		if verdicts[i].Unanswered {
+			a.entry.Doubt |= sink.Redone
+		}
+		undecided = append(undecided, a.entry)
+	}
+	if len(undecided) > 0 {
+		s.queue.Return(undecided, holdFor)
+	}
+	return outcomes, nil
 }
 
 // remembered is what the ledger knows about the record of an entry.
