@@ -60,11 +60,11 @@ type printer struct {
 func newPrinter(w io.Writer, environ []string) *printer {
 	p := &printer{w: w}
 	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a descriptor
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return p
 	}
 	p.terminal, p.colour = true, true
-	if width, _, err := term.GetSize(int(file.Fd())); err == nil { //nolint:gosec // a descriptor
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 		p.width = width
 	}
 	for _, pair := range environ {

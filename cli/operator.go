@@ -1,0 +1,11 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// operatorCommands are those with which people look into things and ask for
+// others, beside the instance that runs.
+func operatorCommands(env Environment) []*cobra.Command {
+	return []*cobra.Command{
+		newDLQCommand(env),
+	}
+}
