@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/pgcrm/pgcrm/change"
 )
 
 // connectTimeout applies where the connection string sets none.
@@ -52,7 +54,7 @@ func Connect(ctx context.Context, cfg Config) (*pgx.Conn, error) {
 	cfg.prepare(&pc.Config)
 	conn, err := pgx.ConnectConfig(ctx, pc)
 	if err != nil {
-		return nil, connectError(err)
+		return nil, connectError(err, &pc.Config)
 	}
 	return conn, nil
 }
@@ -80,9 +82,23 @@ func connectReplication(ctx context.Context, cfg Config) (*pgconn.PgConn, *frame
 	}
 	conn, err := pgconn.ConnectConfig(ctx, pc)
 	if err != nil {
-		return nil, nil, connectError(err)
+		return nil, nil, connectError(err, pc)
 	}
 	return conn, byConn[conn.Conn()], nil
+}
+
+// whose tells who runs the server, by the host's name, and which user asks: for
+// the words of a refusal.
+func (c Config) whose(ctx context.Context) (v vendor, user string) {
+	url, err := c.url(ctx)
+	if err != nil {
+		return ownServer, ""
+	}
+	pc, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return ownServer, ""
+	}
+	return vendorOfHost(pc.Host), pc.User
 }
 
 func (c Config) url(ctx context.Context) (string, error) {
@@ -143,10 +159,10 @@ func unparsable() error {
 
 // connectError words what went wrong and what to do. The causes' own texts name
 // host, user and database, never the password.
-func connectError(err error) error {
+func connectError(err error, pc *pgconn.Config) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return problemBecause(err, "%s", connectMend(pg))
+		return problemBecause(err, "%s", connectMend(pg, vendorOfHost(pc.Host), pc.User))
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -167,11 +183,11 @@ func connectError(err error) error {
 }
 
 // connectMend explains the server's refusal of a connection.
-func connectMend(pg *pgconn.PgError) string {
+func connectMend(pg *pgconn.PgError, v vendor, user string) string {
 	says := fmt.Sprintf("the database refuses the connection: %s (SQLSTATE %s); ", pg.Message, pg.Code)
 	switch {
 	case pg.Code == "08P01" && strings.Contains(pg.Message, "startup parameter"), pooler(pg):
-		return says + poolerMend
+		return says + poolerSays + v.direct()
 	case pg.Code == "42704" && strings.Contains(pg.Message, "idle_session_timeout"):
 		return says + "pgcrm needs Postgres 14 or later"
 	case pg.Code == "28P01":
@@ -183,11 +199,11 @@ func connectMend(pg *pgconn.PgError) string {
 	case pg.Code == "3D000":
 		return says + "check the database name in PGCRM_DATABASE_URL"
 	case pg.Code == "42501" && (strings.Contains(pg.Message, "walsender") || strings.Contains(pg.Message, "WAL sender")):
-		return says + replicationMend
+		return says + "give it the right to replicate: " + v.replicate(change.QuoteName(user))
 	case pg.Code == "42501":
 		return says + "GRANT CONNECT ON DATABASE ... TO the user in PGCRM_DATABASE_URL"
 	case pg.Code == "53300" && strings.Contains(pg.Message, "max_wal_senders"):
-		return says + "raise max_wal_senders and restart the server, or end another replication client"
+		return says + v.set("max_wal_senders", "20", true) + ", or end another replication client"
 	case strings.HasPrefix(pg.Code, "53"):
 		return says + "raise max_connections, or close other connections"
 	case pg.Code == "57P03":
@@ -196,12 +212,7 @@ func connectMend(pg *pgconn.PgError) string {
 	return says + "see the server's log"
 }
 
-const (
-	poolerMend = "this looks like a connection pooler; replication needs a direct connection: set PGCRM_DATABASE_URL " +
-		"to the database's own host and port (often 5432 instead of 6543, or the host without \"-pooler\")"
-	replicationMend = "give the user of PGCRM_DATABASE_URL the right to replicate: ALTER ROLE ... REPLICATION " +
-		"(on RDS and Aurora: GRANT rds_replication TO ...)"
-)
+const poolerSays = "this looks like a connection pooler, and replication needs a direct connection: "
 
 // pooler recognises refusals that only poolers give.
 func pooler(pg *pgconn.PgError) bool {

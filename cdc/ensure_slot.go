@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -42,7 +43,7 @@ func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
 	case ok && slot.ConfirmedFlush == 0 && slot.Active && !slot.Lost():
 		return Slot{}, slotActive(slot, errors.New("the slot is being created"))
 	case ok:
-		return slot, slot.usable(server.Database)
+		return slot, slot.usable(server)
 	}
 	if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
 		return Slot{}, err
@@ -82,9 +83,11 @@ func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn, temporary 
 			return 0, createRefused(ctx, cfg, err)
 		}
 		blocked := &SlotBlockedError{Slot: cfg.Slot, cause: err}
-		if blocked.Blockers, err = writers(ctx, conn); err != nil {
+		open, err := writers(ctx, conn)
+		if err != nil {
 			return 0, err
 		}
+		blocked.Blockers = inWords(open)
 		cfg.logger().WarnContext(ctx, "slot creation waits for open transactions",
 			"slot", cfg.Slot, "waited", time.Since(started).Round(time.Second), "transactions", blocked.Blockers)
 		if ctx.Err() != nil {
@@ -102,44 +105,55 @@ func createRefused(ctx context.Context, cfg Config, err error) error {
 		}
 		return fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
 	}
+	v, user := cfg.whose(ctx)
 	switch pg.Code {
 	case "42710": // another instance was faster; it is there now
 		return slotActive(Slot{Name: cfg.Slot}, err)
 	case "53400":
-		return problemBecause(err, "replication slot %s cannot be created: %s; raise max_replication_slots and restart the server, "+
-			"or drop a slot that nobody reads (SELECT * FROM pg_replication_slots WHERE NOT active)", cfg.Slot, pg.Message)
+		return problemBecause(err, "replication slot %s cannot be created: %s; %s, or drop a slot that nobody reads (SELECT * FROM pg_replication_slots WHERE NOT active)",
+			cfg.Slot, pg.Message, v.set("max_replication_slots", "20", true))
 	case "55000":
-		return problemBecause(err, "replication slot %s cannot be created: %s; ALTER SYSTEM SET wal_level = logical and restart the server",
-			cfg.Slot, pg.Message)
+		return problemBecause(err, "replication slot %s cannot be created: %s; %s", cfg.Slot, pg.Message, v.logical())
 	case "42501":
-		return problemBecause(err, "replication slot %s cannot be created: %s; %s", cfg.Slot, pg.Message, replicationMend)
+		return problemBecause(err, "replication slot %s cannot be created: %s; %s", cfg.Slot, pg.Message, v.replicate(change.QuoteName(user)))
 	}
 	return fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
 }
 
-// writers describes the open transactions that have written, oldest first,
-// prepared ones too. A role without pg_read_all_stats sees of others' sessions
-// the process alone.
-func writers(ctx context.Context, conn *pgconn.PgConn) ([]string, error) {
+// writers lists the open transactions that have written, oldest first, prepared
+// ones too. A role without pg_read_all_stats sees of others' sessions the process
+// alone.
+func writers(ctx context.Context, conn *pgconn.PgConn) ([]blocker, error) {
 	rows, err := simpleQuery(ctx, conn, `
-		SELECT text FROM (
-			SELECT format('process %s%s%s', pid, ' (' || nullif(application_name, '') || ')',
-				', open for ' || date_trunc('second', clock_timestamp() - xact_start)) AS text, xact_start AS since
-			FROM pg_stat_activity
-			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
-				AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted)
+		SELECT coalesce(pid, 0), gid, application, date_trunc('second', clock_timestamp() - since)::text FROM (
+			SELECT a.pid, '' AS gid, coalesce(a.application_name, '') AS application, a.xact_start AS since
+			FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+			WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+			GROUP BY 1, 3, 4
 			UNION ALL
-			SELECT format('prepared transaction %L, open for %s', gid, date_trunc('second', clock_timestamp() - prepared)), prepared
-			FROM pg_prepared_xacts) t
+			SELECT NULL, gid, '', prepared FROM pg_prepared_xacts) t
 		ORDER BY since NULLS LAST LIMIT 20`)
 	if err != nil {
 		return nil, fmt.Errorf("look for open transactions: %w", err)
 	}
-	list := make([]string, len(rows))
+	list := make([]blocker, len(rows))
 	for i, row := range rows {
-		list[i] = string(row[0])
+		pid, err := strconv.ParseInt(string(row[0]), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("look for open transactions: %w", err)
+		}
+		list[i] = blocker{pid: int32(pid), gid: string(row[1]), application: string(row[2]), age: string(row[3])}
 	}
 	return list, nil
+}
+
+// inWords describes the transactions.
+func inWords(list []blocker) []string {
+	words := make([]string, len(list))
+	for i, b := range list {
+		words[i] = b.String()
+	}
+	return words
 }
 
 // lookForWriters is for the end of the wait, when ctx is done and the connection
@@ -153,5 +167,5 @@ func lookForWriters(cfg Config) []string {
 	}
 	defer conn.Close(ctx)
 	list, _ := writers(ctx, conn.PgConn())
-	return list
+	return inWords(list)
 }

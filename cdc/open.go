@@ -48,7 +48,7 @@ func open(ctx context.Context, cfg Config, conn *pgconn.PgConn, frames *frames, 
 	if !ok {
 		return nil, &SlotMissingError{Slot: cfg.Slot}
 	}
-	if err := slot.usable(server.Database); err != nil {
+	if err := slot.usable(server); err != nil {
 		return nil, err
 	}
 	if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
@@ -120,15 +120,15 @@ func startReplication(ctx context.Context, cfg Config, conn *pgconn.PgConn, slot
 }
 
 // usable checks that the slot is one that this stream can read.
-func (s *Slot) usable(database string) error {
+func (s *Slot) usable(server Server) error {
 	switch {
 	case s.Lost():
 		return &SlotLostError{Slot: s.Name, Reason: s.lossReason()}
 	case s.Plugin != "pgoutput":
 		return problem("PGCRM_SLOT: replication slot %s uses the output plugin %q, not pgoutput: choose another name", s.Name, s.Plugin)
-	case s.Database != database:
-		return problem("PGCRM_SLOT: replication slot %s belongs to database %q, not %q: choose another name", s.Name, s.Database, database)
-	case s.Synced:
+	case s.Database != server.Database:
+		return problem("PGCRM_SLOT: replication slot %s belongs to database %q, not %q: choose another name", s.Name, s.Database, server.Database)
+	case s.Synced && server.InRecovery: // a standby that was promoted keeps the mark
 		return problem("replication slot %s is a copy that this standby keeps: set PGCRM_DATABASE_URL to the primary", s.Name)
 	case s.TwoPhase:
 		return problem("PGCRM_SLOT: replication slot %s was made for two-phase commit, which pgcrm does not read: choose another name", s.Name)
@@ -170,7 +170,8 @@ func startError(ctx context.Context, cfg Config, slot Slot, err error) error {
 			return &SlotLostError{Slot: cfg.Slot, Reason: slot.lossReason(), cause: err}
 		}
 	case "53300":
-		return problemBecause(err, "%s", connectMend(pg))
+		v, user := cfg.whose(ctx)
+		return problemBecause(err, "%s", connectMend(pg, v, user))
 	}
 	return fmt.Errorf("start replication: %w", err)
 }

@@ -2,43 +2,49 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcrm/pgcrm/change"
 )
-
-// Finding is one thing that was looked at before the stream starts.
-type Finding struct {
-	// Name says what was looked at.
-	Name string
-	// OK is whether it suits.
-	OK bool
-	// Detail says what was found, and, where it does not suit, what mends it.
-	Detail string
-}
 
 // Preflight looks at all that streaming the tables needs and returns what has to
 // be mended as [*Problems], or nil. It changes nothing. rels come from
 // [Describe], which has reported missing tables and grants.
 func Preflight(ctx context.Context, cfg Config, rels []*change.Relation) error {
-	findings, err := Check(ctx, cfg, rels)
+	c, err := check(ctx, cfg, rels, nil)
 	if err != nil {
 		return err
 	}
+	if c.refused != nil {
+		return c.refused
+	}
 	var list []string
-	for _, f := range findings {
-		if !f.OK {
-			list = append(list, f.Detail)
+	for _, f := range c.list {
+		if f.Level == Bad {
+			list = append(list, f.Line())
 		}
 	}
 	return problemsError(list)
 }
 
-// Check is [Preflight] that tells of what suits too. Its error says that looking
-// itself failed: the database cannot be reached, or not replicated from.
-func Check(ctx context.Context, cfg Config, rels []*change.Relation) ([]Finding, error) {
+// Check is [Preflight] that tells of what suits, and of what is worth knowing,
+// too. columns tells of a table which of its columns are read; nil means that
+// this is not known. The error says that looking itself failed: the database
+// cannot be reached.
+func Check(ctx context.Context, cfg Config, rels []*change.Relation, columns func(*change.Relation) []string) ([]Finding, error) {
+	c, err := check(ctx, cfg, rels, columns)
+	if err != nil {
+		return nil, err
+	}
+	return c.list, nil
+}
+
+func check(ctx context.Context, cfg Config, rels []*change.Relation, columns func(*change.Relation) []string) (*checks, error) {
 	if err := cfg.problems(); err != nil {
 		return nil, err
 	}
@@ -47,139 +53,144 @@ func Check(ctx context.Context, cfg Config, rels []*change.Relation) ([]Finding,
 		return nil, err
 	}
 	defer conn.Close(ctx)
-	server, err := Identify(ctx, cfg)
-	if err != nil {
+	c := &checks{conn: conn, cfg: cfg, rels: rels, columns: columns}
+	if c.vendor, err = vendorOf(ctx, conn); err != nil {
 		return nil, err
 	}
-	c := &checks{conn: conn, cfg: cfg, rels: rels, server: server}
-	for _, check := range []func(context.Context) error{c.serverSuits, c.slotSuits, c.publicationSuits, c.tablesSuit} {
-		if err := check(ctx); err != nil {
+	for _, look := range []func(context.Context) error{
+		c.connectionSuits, c.sendersSuffice, c.replicationSuits, c.serverSuits, c.clocksAgree,
+		c.slotSuits, c.slotLasts, c.failoverKeepsIt, c.publicationSuits, c.tablesSuit,
+	} {
+		if err := look(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return c.findings, nil
+	return c, nil
 }
 
+// checks is one look at the database.
 type checks struct {
-	conn     *pgx.Conn
-	cfg      Config
-	rels     []*change.Relation
-	server   Server
-	findings []Finding
+	findings
+	conn    *pgx.Conn
+	cfg     Config
+	rels    []*change.Relation
+	columns func(*change.Relation) []string
+	vendor  vendor
+	server  Server
+	refused error // of the replication connection
+	slot    *Slot // nil where there is none
 }
 
-func (c *checks) good(name, format string, args ...any) {
-	c.findings = append(c.findings, Finding{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)})
+// connectionSuits looks at the ordinary connection.
+func (c *checks) connectionSuits(ctx context.Context) error {
+	var pid uint32
+	err := c.conn.QueryRow(ctx, `SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_user::text,
+		current_database()::text, pg_is_in_recovery()`).
+		Scan(&pid, &c.server.Version, &c.server.User, &c.server.Database, &c.server.InRecovery)
+	if err != nil {
+		return fmt.Errorf("ask who is connected: %w", err)
+	}
+	where := fmt.Sprintf("%s:%d", c.conn.Config().Host, c.conn.Config().Port)
+	if c.vendor != ownServer {
+		where += " (" + string(c.vendor) + ")"
+	}
+	c.good("connection", "%s, database %s, as %s", where, change.QuoteName(c.server.Database), change.QuoteName(c.server.User))
+	// A pooler gives its clients keys of its own to cancel with.
+	if pid != c.conn.PgConn().PID() && c.vendor != neon {
+		c.note("pooler", c.vendor.direct(), "something stands between here and the server, which may pool connections")
+	} else {
+		c.good("pooler", "the connection is the server's own")
+	}
+	return nil
 }
 
-func (c *checks) bad(name, format string, args ...any) {
-	c.findings = append(c.findings, Finding{Name: name, Detail: fmt.Sprintf(format, args...)})
+// replicationSuits asks over a replication connection: what roles and settings
+// say is one thing, what the server lets us do another.
+func (c *checks) replicationSuits(ctx context.Context) error {
+	const name = "replication"
+	server, err := Identify(ctx, c.cfg)
+	if server.SystemID != "" { // else keep what the ordinary connection says
+		c.server = server
+	}
+	var p *Problems
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		c.good(name, "user %s can replicate", change.QuoteName(c.server.User))
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case server.SystemID != "": // the version is told apart
+		return nil
+	}
+	c.refused = err
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		c.bad(name, c.vendor.replicate(change.QuoteName(c.server.User)), "user %s may not replicate (%s)", change.QuoteName(c.server.User), pg.Message)
+	} else if errors.As(err, &pg) && pooler(pg) {
+		c.bad(name, c.vendor.direct(), "a connection pooler answers, which lets no replication through (%s)", pg.Message)
+	} else if errors.As(err, &p) {
+		for _, line := range p.list {
+			c.bad(name, "", "%s", line)
+		}
+	} else {
+		c.bad(name, "", "%s", err)
+	}
+	return nil
 }
 
 func (c *checks) serverSuits(ctx context.Context) error {
-	c.good("server version", "Postgres %d.%d", c.server.Version/10000, c.server.Version%10000)
-	c.good("replication connection", "user %s can replicate", change.QuoteName(c.server.User))
+	if c.server.Version < minVersion {
+		c.bad("server_version", "move to a newer version", "Postgres %d is too old, pgcrm needs 14 or later", c.server.Version/10000)
+	} else {
+		c.good("server_version", "Postgres %d.%d", c.server.Version/10000, c.server.Version%10000)
+	}
 	if c.server.InRecovery {
-		c.bad("primary", "the server is a standby: set PGCRM_DATABASE_URL to the primary")
+		c.bad("primary", "set PGCRM_DATABASE_URL to the primary", "the server is a standby")
 	} else {
 		c.good("primary", "the server is a primary")
 	}
-	// From 19 on the level may be raised on demand: then the effective one counts.
-	var level string
-	err := c.conn.QueryRow(ctx, `SELECT coalesce(current_setting('effective_wal_level', true), current_setting('wal_level'))`).Scan(&level)
+	var level, libraries string
+	var effective *string
+	err := c.conn.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('effective_wal_level', true),
+		coalesce(current_setting('output_plugin_libraries', true), '')`).Scan(&level, &effective, &libraries)
 	if err != nil {
 		return fmt.Errorf("ask for wal_level: %w", err)
 	}
-	if level == "logical" {
-		c.good("wal_level", "logical")
-	} else {
-		c.bad("wal_level", "wal_level is %s: ALTER SYSTEM SET wal_level = logical and restart the server "+
-			"(RDS and Aurora: rds.logical_replication = 1; Cloud SQL: cloudsql.logical_decoding = on)", level)
-	}
-	return nil
-}
-
-func (c *checks) slotSuits(ctx context.Context) error {
-	const name = "replication slot"
-	slot, ok, err := SlotInfo(ctx, c.conn, c.cfg.Slot)
-	if err != nil {
-		return err
-	}
-	if ok {
-		if err := slot.usable(c.server.Database); err != nil {
-			c.bad(name, "%s", err)
-		} else if slot.WALStatus == "unreserved" {
-			c.bad(name, "replication slot %s is %s: let pgcrm catch up, or raise max_slot_wal_keep_size", slot.Name, slot.Health())
-		} else {
-			c.good(name, "%s exists: %s, %d bytes behind", slot.Name, slot.Health(), slot.LagBytes())
-		}
-		return nil
-	}
-	var used, limit, senders, maxSenders int
-	err = c.conn.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM pg_replication_slots), current_setting('max_replication_slots')::int,
-			(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'), current_setting('max_wal_senders')::int`).
-		Scan(&used, &limit, &senders, &maxSenders)
-	if err != nil {
-		return fmt.Errorf("count the replication slots: %w", err)
-	}
-	if used >= limit {
-		c.bad(name, "all %d replication slots are taken: raise max_replication_slots and restart the server, "+
-			"or drop one that nobody reads (SELECT * FROM pg_replication_slots WHERE NOT active)", limit)
-	} else {
-		c.good(name, "%s can be created, %d of %d slots are taken", c.cfg.Slot, used, limit)
-	}
-	if senders >= maxSenders {
-		c.bad("wal senders", "all %d WAL senders are taken: raise max_wal_senders and restart the server", maxSenders)
-	} else {
-		c.good("wal senders", "%d of %d are taken", senders, maxSenders)
-	}
-	return nil
-}
-
-func (c *checks) publicationSuits(ctx context.Context) error {
-	const name = "publication"
-	plan, err := planPublication(ctx, c.conn, c.cfg.Publication, c.rels)
-	if err != nil {
-		return err
-	}
-	for _, p := range plan.problems {
-		c.bad(name, "%s", p)
-	}
+	// From 19 on the first logical slot raises the level.
 	switch {
-	case len(plan.problems) > 0:
-	case plan.create:
-		c.good(name, "%s can be created", quote(c.cfg.Publication))
-	case len(plan.statements) > 0:
-		c.good(name, "%s can be extended", quote(c.cfg.Publication))
+	case level == "logical" || effective != nil && *effective == "logical":
+		c.good("wal_level", "logical")
+	case effective != nil && level == "replica":
+		c.good("wal_level", "replica, which the first logical slot raises to logical")
 	default:
-		c.good(name, "%s publishes the mapped tables", quote(c.cfg.Publication))
+		c.bad("wal_level", c.vendor.logical(), "wal_level is %s", level)
+	}
+	if libraries != "" { // empty: a server that does not know the setting
+		if listed(libraries, "pgoutput") {
+			c.good("output_plugin_libraries", "%s", libraries)
+		} else {
+			c.bad("output_plugin_libraries", c.vendor.set("output_plugin_libraries", libraries+", pgoutput", false),
+				"pgoutput is not among the output plugins that are allowed (%s)", libraries)
+		}
 	}
 	return nil
 }
 
-func (c *checks) tablesSuit(ctx context.Context) error {
-	facts, err := readTableFacts(ctx, c.conn, c.rels)
-	if err != nil {
-		return err
+// skewWorthTelling is how far two clocks may differ before figures of lag mislead.
+const skewWorthTelling = 2 * time.Second
+
+func (c *checks) clocksAgree(ctx context.Context) error {
+	before := time.Now()
+	var there time.Time
+	if err := c.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&there); err != nil {
+		return fmt.Errorf("ask for the server's time: %w", err)
 	}
-	for _, rel := range c.rels {
-		fact, ok := facts.byOID[rel.OID]
-		if !ok {
-			c.bad("table", "table %s is gone: check its name in the mapping", rel)
-			continue
-		}
-		for _, t := range fact.unidentified {
-			c.bad("replica identity", "table %s has no replica identity: once published, the application's own UPDATE and DELETE would fail; "+
-				"ALTER TABLE %s ADD PRIMARY KEY (...), or ALTER TABLE %s REPLICA IDENTITY FULL", t, t, t)
-		}
-		if fact.children {
-			c.bad("table", "table %s has tables that inherit from it (INHERITS), whose rows it shows as its own while the log keeps them apart: "+
-				"map the tables beneath it, or partition it", rel)
-		}
-		if len(fact.unidentified) == 0 && !fact.children {
-			c.good("table", "%s can be followed", rel)
-		}
+	after := time.Now()
+	skew := there.Sub(before.Add(after.Sub(before) / 2)).Round(time.Millisecond)
+	if skew.Abs() > skewWorthTelling+after.Sub(before) {
+		c.note("clock", "have both keep time by NTP", "the server's clock is %s from this one's, by which ages and latencies are wrong", skew)
+	} else {
+		c.good("clock", "within %s of this one", max(skew.Abs(), after.Sub(before).Round(time.Millisecond)))
 	}
 	return nil
 }

@@ -270,7 +270,7 @@ func TestPreflightReportsAllAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"wal_level is replica: ALTER SYSTEM SET wal_level = logical and restart the server",
-		"all 0 replication slots are taken: raise max_replication_slots",
+		"all 0 replication slots are taken: ALTER SYSTEM SET max_replication_slots = 5 and restart the server",
 		"table public.nokey has no replica identity",
 		"table public.nothing has no replica identity",
 		"table public.parent has tables that inherit from it",

@@ -24,8 +24,17 @@ func slotActive(s Slot, cause error) *SlotActiveError {
 
 // Error names the holder.
 func (e *SlotActiveError) Error() string {
+	end := "; wait until it ends"
+	if e.PID != 0 {
+		end += fmt.Sprintf(", or run SELECT pg_terminate_backend(%d)", e.PID)
+	}
+	return "replication slot " + e.Slot + " is " + e.holder() + end
+}
+
+// holder says who has the slot, and since when.
+func (e *SlotActiveError) holder() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "replication slot %s is in use", e.Slot)
+	b.WriteString("in use")
 	if e.PID != 0 {
 		fmt.Fprintf(&b, " by process %d", e.PID)
 	}
@@ -34,10 +43,6 @@ func (e *SlotActiveError) Error() string {
 	}
 	if !e.Since.IsZero() {
 		fmt.Fprintf(&b, " since %s", e.Since.UTC().Format(time.RFC3339))
-	}
-	b.WriteString("; wait until it ends")
-	if e.PID != 0 {
-		fmt.Fprintf(&b, ", or run SELECT pg_terminate_backend(%d)", e.PID)
 	}
 	return b.String()
 }

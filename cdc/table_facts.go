@@ -29,7 +29,17 @@ type tableFact struct {
 	// unidentified names the tables, itself or its partitions, whose UPDATEs would
 	// fail once published.
 	unidentified []string
+	policies     policies
 }
+
+// policies says what row level security does to what the current role selects.
+type policies string
+
+const (
+	unsecured policies = ""
+	secured   policies = "secured"    // it is on, and hides nothing from the role
+	hidesRows policies = "hides rows" // or may do so
+)
 
 func (f tableFact) listed(publication string) bool {
 	return slices.Contains(f.publications, publication)
@@ -58,6 +68,8 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 		oids[i] = rel.OID
 	}
 	rows, err := conn.Query(ctx, `
+		WITH readers AS (SELECT p.*, pg_get_expr(p.polqual, p.polrelid) AS says FROM pg_policy p
+			WHERE p.polcmd IN ('r', '*') AND EXISTS (SELECT FROM unnest(p.polroles) r WHERE r = 0 OR pg_has_role(r, 'USAGE')))
 		SELECT c.oid, pg_has_role(c.relowner, 'USAGE'), c.relkind = 'p',
 			CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE 0 END,
 			CASE WHEN c.relispartition THEN (SELECT format('%I.%I', rn.nspname, r.relname) FROM pg_class r
@@ -72,7 +84,12 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 					WHEN 'd' THEN NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = l.oid AND x.indisprimary)
 					WHEN 'i' THEN NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = l.oid AND x.indisreplident)
 					ELSE true END
-				ORDER BY 1)
+				ORDER BY 1),
+			CASE WHEN NOT c.relrowsecurity THEN ''
+				WHEN NOT row_security_active(c.oid) THEN 'secured'
+				WHEN EXISTS (SELECT FROM readers r WHERE r.polrelid = c.oid AND r.polpermissive AND r.says = 'true')
+					AND NOT EXISTS (SELECT FROM readers r WHERE r.polrelid = c.oid AND NOT r.polpermissive) THEN 'secured'
+				ELSE 'hides rows' END
 		FROM pg_class c WHERE c.oid = ANY ($1)`, oids)
 	if err != nil {
 		return f, fmt.Errorf("look at the mapped tables: %w", err)
@@ -80,7 +97,7 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 	var oid uint32
 	var t tableFact
 	_, err = pgx.ForEachRow(rows, []any{
-		&oid, &t.owned, &t.partitioned, &t.root, &t.rootName, &t.children, &t.publications, &t.unidentified,
+		&oid, &t.owned, &t.partitioned, &t.root, &t.rootName, &t.children, &t.publications, &t.unidentified, &t.policies,
 	}, func() error {
 		f.byOID[oid] = t
 		t.publications, t.unidentified = nil, nil

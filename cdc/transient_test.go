@@ -48,23 +48,28 @@ func TestTransient(t *testing.T) {
 // TestRefusalsAreExplained has the words of servers and poolers that this machine
 // does not run.
 func TestRefusalsAreExplained(t *testing.T) {
-	for _, c := range []struct{ code, message, want string }{
-		{"08P01", "unsupported startup parameter: extra_float_digits", "direct connection"},
-		{"08P01", "unsupported startup parameter: replication", "direct connection"},
-		{"08P01", "pgbouncer cannot connect to server", "direct connection"},
-		{"42601", `syntax error at or near "IDENTIFY_SYSTEM"`, "direct connection"},
-		{"42704", `unrecognized configuration parameter "idle_session_timeout"`, "Postgres 14 or later"},
-		{"28000", `no pg_hba.conf entry for host "10.0.0.1", user "u", database "d", no encryption`, "pg_reload_conf"},
-		{"28000", `role "u" is not permitted to log in`, "check the user"},
-		{"28P01", `password authentication failed for user "u"`, "password"},
-		{"42501", "permission denied to start WAL sender", "REPLICATION"},
-		{"42501", "must be superuser or replication role to start walsender", "rds_replication"},
-		{"42501", `permission denied for database "d"`, "GRANT CONNECT"},
-		{"53300", "number of requested standby connections exceeds max_wal_senders (currently 10)", "raise max_wal_senders"},
-		{"53300", "sorry, too many clients already", "max_connections"},
-		{"57P03", "the database system is starting up", "has started"},
+	for _, c := range []struct {
+		code, message, want string
+		vendor              vendor
+	}{
+		{"08P01", "unsupported startup parameter: extra_float_digits", "direct connection", ownServer},
+		{"08P01", "unsupported startup parameter: replication", "direct connection", ownServer},
+		{"08P01", "pgbouncer cannot connect to server", "direct connection", ownServer},
+		{"42601", `syntax error at or near "IDENTIFY_SYSTEM"`, "direct connection", ownServer},
+		{"08P01", "unsupported startup parameter: replication", "-pooler", neon},
+		{"42501", "permission denied to start WAL sender", "ALTER USER u WITH REPLICATION", cloudSQL},
+		{"42704", `unrecognized configuration parameter "idle_session_timeout"`, "Postgres 14 or later", ownServer},
+		{"28000", `no pg_hba.conf entry for host "10.0.0.1", user "u", database "d", no encryption`, "pg_reload_conf", ownServer},
+		{"28000", `role "u" is not permitted to log in`, "check the user", ownServer},
+		{"28P01", `password authentication failed for user "u"`, "password", ownServer},
+		{"42501", "permission denied to start WAL sender", "REPLICATION", ownServer},
+		{"42501", "must be superuser or replication role to start walsender", "GRANT rds_replication TO u", rds},
+		{"42501", `permission denied for database "d"`, "GRANT CONNECT", ownServer},
+		{"53300", "number of requested standby connections exceeds max_wal_senders (currently 10)", "max_wal_senders = 20", ownServer},
+		{"53300", "sorry, too many clients already", "max_connections", ownServer},
+		{"57P03", "the database system is starting up", "has started", ownServer},
 	} {
-		got := connectMend(&pgconn.PgError{Code: c.code, Message: c.message})
+		got := connectMend(&pgconn.PgError{Code: c.code, Message: c.message}, c.vendor, "u")
 		if !strings.Contains(got, c.want) || !strings.Contains(got, c.message) || strings.Contains(got, "\n") {
 			t.Errorf("%s %s: %s", c.code, c.message, got)
 		}
