@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgcrm/pgcrm/admin"
 	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/config"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/migrations"
@@ -151,7 +152,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Source:    src,
 		Ledger:    book,
 		Mapper:    found.mapping.Mapper(),
-		Deliverer: sink.NewDeliverer(crm, r.log),
+		Deliverer: deliverer{sink.NewDeliverer(crm, r.log), crm},
 		Recorder:  r.recorder,
 		Log:       r.log,
 		Instance: ledger.Instance{
@@ -171,6 +172,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		BufferBytes:     int(r.cfg.Delivery.BufferBytes),
 		ShutdownTimeout: r.cfg.Process.ShutdownTimeout.Duration,
 		Gather:          func() time.Duration { return crm.Gather(r.cfg.Delivery.FlushInterval.Duration) },
+		Ready:           func(ctx context.Context) error { return crm.Ready(ctx, "") },
 		Backfill:        r.cfg.Mapping.Backfill,
 		ChunkRows:       chunkRows,
 		RecheckMissing:  r.cfg.Delivery.RecheckMissing.Duration,
@@ -188,6 +190,17 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		src.Close(context.WithoutCancel(ctx))
 		book.Close()
 	}, nil
+}
+
+// deliverer lends the client to delivery.
+type deliverer struct {
+	*sink.Deliverer
+	crm *hubspot.Client
+}
+
+// Archive implements pipeline.Deliverer.
+func (d deliverer) Archive(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error) {
+	return d.Deliverer.Archive(ctx, d.crm, target, jobs)
 }
 
 // announce has the series of mapped tables and objects start at zero.
