@@ -323,7 +323,7 @@ func (d *driver) blow() {
 		d.outage(p)
 	case 7:
 		w.mu.Lock()
-		if d.plan.backfill {
+		if d.plan.backfill || d.pick(0.5) {
 			d.ask(d.r.IntN(w.tables))
 		}
 		// The server crashes: the slot goes back to what it had on disk.
@@ -350,9 +350,21 @@ func (d *driver) outage(p *process) {
 }
 
 func (d *driver) ask(table int) {
-	d.w.state.addBackfill(ledger.Backfill{
+	b := ledger.Backfill{
 		Table: d.w.pg.tables[table].String(), Object: "companies" + strconv.Itoa(table), Match: "key", Reason: "asked",
-	})
+	}
+	if d.pick(0.5) {
+		b.Reason = []string{pipeline.Reread, pipeline.Retry, pipeline.Recheck, pipeline.Repair}[d.r.IntN(4)]
+		for id := range d.plan.rows {
+			if d.pick(0.5) {
+				b.Keys = append(b.Keys, strconv.Itoa(id))
+			}
+		}
+		if len(b.Keys) == 0 {
+			return
+		}
+	}
+	d.w.state.addBackfill(b)
 }
 
 func (d *driver) stream(p *process) *stream {

@@ -37,6 +37,7 @@ func (l *loads) recall(ctx context.Context) error {
 			keys, _ := splitKeys(table, b.Keys) // what cannot be read was not sent
 			for _, key := range keys {
 				rows[keyOf(key)] = true
+				b.SentTo = key // the request is carried out again from its first row on
 			}
 			l.recallRows(b, source, rows)
 			continue
@@ -66,6 +67,9 @@ func (l *loads) recallRows(b ledger.Backfill, source *change.Source, rows map[st
 // inDoubt reports whether rows of the backfill may have been sent that were not
 // settled.
 func inDoubt(b ledger.Backfill) bool {
+	if len(b.Keys) > 0 {
+		return len(b.SentTo) > 0 // it is carried out again from its first row on
+	}
 	return len(b.SentTo) > 0 && keyOf(b.SentTo) != keyOf(b.DoneTo)
 }
 

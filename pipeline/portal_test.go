@@ -120,7 +120,7 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 		case s.crm.held:
 			fate = "held"
 		case s.dice.chance(s.crmFaults):
-			fate = [...]string{"applied, not heard", "lost", "unavailable", "partly"}[s.dice.n(4)]
+			fate = [...]string{"applied, not heard", "lost", "unavailable", "partly", "held"}[s.dice.n(min(4+attempt, 5))]
 		}
 		var again []int
 		for _, i := range open {

@@ -89,9 +89,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 	case change.Mark:
 		return s.loads.mark(ctx, ev)
 	case change.Progress:
-		if !ev.InTransaction {
-			s.queue.Progress(ev.End)
-		}
+		s.queue.Progress(ev.End)
 	default:
 		return fmt.Errorf("event kind %v is not known", ev.Kind)
 	}

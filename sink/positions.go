@@ -26,8 +26,8 @@ func (q *Queue) EndTransaction(end change.LSN) {
 	}
 }
 
-// Progress notes a keepalive that arrived outside a transaction: all that
-// committed below end was read.
+// Progress notes a keepalive: all that committed below end was read, unless it
+// arrived between BEGIN and COMMIT, where it says nothing.
 func (q *Queue) Progress(end change.LSN) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
