@@ -143,8 +143,14 @@ func (w *writers) change(ctx context.Context, tx pgx.Tx, rng *rand.Rand) ([]writ
 		sql = fmt.Sprintf("DELETE FROM %s WHERE %s = %d RETURNING v", table, key, id)
 	case 1, 2:
 		// A row that was deleted does not come back: its last state is what counts.
+		// The lock keeps an insert from passing a delete that is not committed.
 		sql = fmt.Sprintf("INSERT INTO %s (%s) SELECT %d WHERE NOT EXISTS (SELECT FROM gone_%s WHERE %s = %d) ON CONFLICT DO NOTHING RETURNING v",
 			table, key, id, table, key, id)
+	}
+	if strings.HasPrefix(sql, "DELETE") || strings.HasPrefix(sql, "INSERT") {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext($1), $2)", table, id); err != nil {
+			return nil, err
+		}
 	}
 	var v int
 	switch err := tx.QueryRow(ctx, sql).Scan(&v); {
