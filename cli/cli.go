@@ -68,7 +68,7 @@ docs/configuration.md and docs/mapping.md. Without a command it does what
 		newVersionCommand(),
 		newHealthcheckCommand(env.Env),
 	)
-	root.AddCommand(operatorCommands(env)...)
+	root.AddCommand(operatorCommands(stop, env)...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Sprintf("%v; see %s --help", err, cmd.CommandPath())}
 	})

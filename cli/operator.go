@@ -4,8 +4,9 @@ import "github.com/spf13/cobra"
 
 // operatorCommands are those with which people look into things and ask for
 // others, beside the instance that runs.
-func operatorCommands(env Environment) []*cobra.Command {
+func operatorCommands(stop <-chan struct{}, env Environment) []*cobra.Command {
 	return []*cobra.Command{
 		newDLQCommand(env),
+		newBackfillCommand(stop, env),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcrm/pgcrm/internal/pgtest"
+	"github.com/pgcrm/pgcrm/migrations"
 	"github.com/pgcrm/pgcrm/sink/hubspot/hubspotsim"
 )
 
@@ -148,6 +150,14 @@ func read[T any](w *world, args ...string) (v T) {
 		w.t.Fatalf("pgcrm %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return v
+}
+
+// migrate makes the state schema without anything in it.
+func (w *world) migrate() {
+	w.t.Helper()
+	if err := migrations.Apply(context.Background(), w.env["PGCRM_DATABASE_URL"], w.name, slog.New(slog.DiscardHandler)); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // start runs `pgcrm run` in the background, and returns what stops it, once it

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// rowKey is a row's primary key, column by column, as text.
+type rowKey []string
+
+// String writes the key as patches, letters and requests do: the text itself, or
+// for several columns a JSON array of texts.
+func (k rowKey) String() string {
+	if len(k) == 1 {
+		return k[0]
+	}
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, text := range k {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		for _, c := range []byte(text) {
+			switch {
+			case c == '"' || c == '\\':
+				b.WriteByte('\\')
+				b.WriteByte(c)
+			case c < 0x20:
+				fmt.Fprintf(&b, `\u%04x`, c)
+			default:
+				b.WriteByte(c)
+			}
+		}
+		b.WriteByte('"')
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// keyColumns names the columns of the primary key, for people.
+func keyColumns(rel *change.Relation) string {
+	names := make([]string, len(rel.PrimaryKey))
+	for i, k := range rel.PrimaryKey {
+		names[i] = rel.Columns[k].Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// parseKeys reads keys as people give them: separated by commas, in double
+// quotes where they hold one; of several columns as JSON arrays, ["a",1],["b",2].
+func parseKeys(rel *change.Relation, texts []string) ([]rowKey, error) {
+	var keys []rowKey
+	known := map[string]bool{}
+	add := func(k rowKey) {
+		if !known[k.String()] {
+			known[k.String()] = true
+			keys = append(keys, k)
+		}
+	}
+	for _, text := range texts {
+		if len(rel.PrimaryKey) > 1 {
+			list, err := compositeKeys(rel, text)
+			if err != nil {
+				return nil, err
+			}
+			for _, k := range list {
+				add(k)
+			}
+			continue
+		}
+		fields, err := csv.NewReader(strings.NewReader(text)).Read()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, &usageError{fmt.Sprintf("keys %q: %v; separate them by commas, and put one that holds a comma in double quotes", text, err)}
+		}
+		for _, f := range fields {
+			if f = strings.TrimSpace(f); f != "" {
+				add(rowKey{f})
+			}
+		}
+	}
+	return keys, nil
+}
+
+func compositeKeys(rel *change.Relation, text string) ([]rowKey, error) {
+	bad := &usageError{fmt.Sprintf("%q is no key of %s, which has the columns %s; write it as a JSON array, %s",
+		text, rel, keyColumns(rel), exampleKey(rel))}
+	dec := json.NewDecoder(strings.NewReader("[" + text + "]"))
+	dec.UseNumber()
+	var list [][]any
+	if err := dec.Decode(&list); err != nil {
+		return nil, bad
+	}
+	keys := make([]rowKey, len(list))
+	for i, values := range list {
+		if len(values) != len(rel.PrimaryKey) {
+			return nil, bad
+		}
+		for _, v := range values {
+			switch v := v.(type) {
+			case string:
+				keys[i] = append(keys[i], v)
+			case json.Number:
+				keys[i] = append(keys[i], v.String())
+			default:
+				return nil, bad
+			}
+		}
+	}
+	return keys, nil
+}
+
+func exampleKey(rel *change.Relation) string {
+	values := make([]string, len(rel.PrimaryKey))
+	for i, k := range rel.PrimaryKey {
+		values[i] = `"` + strings.ToUpper(rel.Columns[k].Name) + `"`
+	}
+	return "'[" + strings.Join(values, ",") + "]'"
+}
+
+// keyCondition is true for the rows with these keys.
+func keyCondition(rel *change.Relation, keys []rowKey) string {
+	columns := make([]string, len(rel.PrimaryKey))
+	for i, k := range rel.PrimaryKey {
+		columns[i] = pgx.Identifier{rel.Columns[k].Name}.Sanitize()
+	}
+	rows := make([]string, len(keys))
+	for i, key := range keys {
+		values := make([]string, len(key))
+		for j, v := range key {
+			values[j] = "'" + strings.ReplaceAll(v, "'", "''") + "'" // the session pins standard_conforming_strings
+		}
+		rows[i] = "(" + strings.Join(values, ", ") + ")"
+	}
+	return "(" + strings.Join(columns, ", ") + ") IN (" + strings.Join(rows, ", ") + ")"
+}
+
+// readByKey reads the rows with these keys, in the order of the primary key.
+// Those that are not there are left out.
+func readByKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys []rowKey) ([][]change.Value, error) {
+	chunk, err := cdc.ReadChunk(ctx, conn, rel, cdc.Range{Limit: len(keys) + 1, Where: keyCondition(rel, keys)})
+	var wrong interface{ Problems() []string }
+	if errors.As(err, &wrong) && strings.Contains(err.Error(), "the condition cannot be used") {
+		_, why, _ := strings.Cut(err.Error(), "cannot be used on table ")
+		return nil, &usageError{fmt.Sprintf("no key of %s; its primary key is %s", why, keyColumns(rel))}
+	}
+	return chunk.Rows, err
+}
+
+// keyOfRow is the primary key of a row that was read.
+func keyOfRow(rel *change.Relation, row []change.Value) rowKey {
+	key := make(rowKey, len(rel.PrimaryKey))
+	for i, k := range rel.PrimaryKey {
+		key[i] = string(row[k].Text)
+	}
+	return key
+}
