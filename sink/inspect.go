@@ -7,7 +7,11 @@ import "time"
 func (q *Queue) Full() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.bytes >= q.limit
+	full := q.bytes >= q.limit
+	if full && q.archives {
+		notify(q.wake) // records whose transaction is not read whole may now be archived
+	}
+	return full
 }
 
 // Room tells that entries were removed.

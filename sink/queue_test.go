@@ -371,6 +371,67 @@ func TestForgottenVersionsAreNotTaken(t *testing.T) {
 	}
 }
 
+// A row that moves between partitions is deleted and inserted in one
+// transaction: its record must not be archived between the two.
+func TestARecordIsNotArchivedBeforeTheTransactionIsReadWhole(t *testing.T) {
+	archiving := *accounts
+	archiving.OnDelete = change.Archive
+	gone := func(key string) *change.Patch {
+		return &change.Patch{Source: &archiving, Key: []byte(key), Row: []byte(key), Gone: true}
+	}
+	add := func(q *Queue, at change.LSN, ordinal uint32, p *change.Patch) {
+		q.Add(Add{Patch: p, Pos: change.Position{LSN: at, Ordinal: ordinal}, Commit: epoch()})
+	}
+	q := newTestQueue(t)
+	q.Start(5)
+	feed(q, 6, patch("k0", set(0, "1")))
+	q.BeginTransaction(10)
+	add(q, 10, 1, gone("k0"))
+	add(q, 10, 2, gone("k1"))
+	add(q, 10, 3, gone("k2"))
+	add(q, 10, 4, patch("k3", set(0, "1")))
+	if diff := cmp.Diff([]string{"k3"}, keys(takeNow(q))); diff != "" {
+		t.Fatalf("in the middle of the transaction: %s", diff)
+	}
+	whole := patch("k1", set(0, "1"))
+	whole.Whole = true
+	add(q, 10, 5, whole)
+	q.EndTransaction(11)
+	select {
+	case <-q.wake:
+	default:
+		t.Error("nobody was told that the transaction was read whole")
+	}
+	batch := takeNow(q)
+	if diff := cmp.Diff([]string{"k0", "k1", "k2"}, keys(batch)); diff != "" {
+		t.Fatalf("after COMMIT: %s", diff)
+	}
+	if !batch[0].Archives() || batch[1].Archives() || !batch[2].Archives() {
+		t.Errorf("archived: %v %v %v, want all but k1", batch[0].Archives(), batch[1].Archives(), batch[2].Archives())
+	}
+
+	// A transaction that deletes more than the queue holds must not wait for its
+	// end: nothing would be read any more.
+	small := NewQueue(2, 1000, 3, epoch)
+	small.SetBound(1 << 40)
+	small.Open()
+	small.BeginTransaction(10)
+	for n := uint32(1); !small.Full(); n++ {
+		for len(small.wake) > 0 {
+			<-small.wake
+		}
+		add(small, 10, n, gone(fmt.Sprint("k", n)))
+	}
+	select {
+	case <-small.wake:
+	default:
+		t.Error("nobody was told that the queue is full")
+	}
+	if batch := takeNow(small); len(batch) == 0 {
+		t.Error("nothing is taken from a full queue")
+	}
+}
+
 func TestTakeWakesUp(t *testing.T) {
 	q := newTestQueue(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -91,15 +91,22 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 	if oldest == nil {
 		return nil, wait
 	}
-	var batch []*Entry
-	for len(batch) < q.batch && len(oldest.ready) > 0 {
+	var batch, unread []*Entry
+	for len(batch) < q.batch && len(unread) <= q.batch && len(oldest.ready) > 0 {
 		if oldest.ready[0].Newest.LSN >= q.bound {
 			notify(q.boundWanted)
 			break
 		}
 		e := oldest.ready.pop()
+		if q.early(e) {
+			unread = append(unread, e)
+			continue
+		}
 		e.state = taken
 		batch = append(batch, e)
+	}
+	for _, e := range unread {
+		oldest.ready.push(e)
 	}
 	return batch, wait
 }
