@@ -179,12 +179,12 @@ func connectError(err error, pc *pgconn.Config) error {
 	case !transientNetwork(err):
 		mend = "the server's certificate is not trusted: set sslrootcert and sslmode in PGCRM_DATABASE_URL"
 	}
-	return problemBecause(err, "cannot connect to the database: %s; %s", briefly(err), mend)
+	return problemBecause(err, "PGCRM_DATABASE_URL: cannot connect to the database: %s; %s", briefly(err), mend)
 }
 
 // connectMend explains the server's refusal of a connection.
 func connectMend(pg *pgconn.PgError, v vendor, user string) string {
-	says := fmt.Sprintf("the database refuses the connection: %s (SQLSTATE %s); ", pg.Message, pg.Code)
+	says := fmt.Sprintf("PGCRM_DATABASE_URL: the database refuses the connection: %s (SQLSTATE %s); ", pg.Message, pg.Code)
 	switch {
 	case pg.Code == "08P01" && strings.Contains(pg.Message, "startup parameter"), pooler(pg):
 		return says + poolerSays + v.direct()

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,10 +11,14 @@ import (
 	"github.com/pgcrm/pgcrm/change"
 )
 
+// ErrNoTable says that a table is not there.
+var ErrNoTable = errors.New("no such table")
+
 // Describe reads the tables from the catalog, in the order of names, with full
 // types, primary key, replica identity and generated columns. Partitioned tables
 // are described by their root. What is missing, is no table or may not be read
-// is reported for all names at once, as [*Problems].
+// is reported for all names at once, as [*Problems], which is [ErrNoTable] where
+// a table is missing.
 //
 // Columns stand in table order, dropped ones left out, as the stream and
 // [ReadChunk] have them; the stream leaves out generated columns.
@@ -23,6 +28,7 @@ func Describe(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Rela
 		return nil, err
 	}
 	var problems []string
+	var cause error
 	rels := make([]*change.Relation, len(names))
 	oids := make([]uint32, 0, len(names))
 	for i, name := range names {
@@ -30,14 +36,15 @@ func Describe(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Rela
 		if !ok {
 			problems = append(problems, fmt.Sprintf("table %s does not exist in database %s: check its name and schema in the mapping",
 				name, change.QuoteName(conn.Config().Database)))
+			cause = ErrNoTable
 			continue
 		}
 		problems = append(problems, t.problems(name)...)
 		rels[i] = &change.Relation{OID: t.oid, Schema: name.Schema, Name: name.Table, Identity: change.ReplicaIdentity(t.identity[0])}
 		oids = append(oids, t.oid)
 	}
-	if err := problemsError(problems); err != nil {
-		return nil, err
+	if len(problems) > 0 {
+		return nil, &Problems{list: problems, cause: cause}
 	}
 	if err := readColumns(ctx, conn, oids, rels); err != nil {
 		return nil, fmt.Errorf("read the columns of the mapped tables: %w", err)

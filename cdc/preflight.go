@@ -20,7 +20,8 @@ func Preflight(ctx context.Context, cfg Config, rels []*change.Relation) error {
 	if err != nil {
 		return err
 	}
-	if c.refused != nil {
+	var p *Problems
+	if c.refused != nil && !errors.As(c.refused, &p) {
 		return c.refused
 	}
 	var list []string
@@ -29,7 +30,10 @@ func Preflight(ctx context.Context, cfg Config, rels []*change.Relation) error {
 			list = append(list, f.Line())
 		}
 	}
-	return problemsError(list)
+	if len(list) == 0 {
+		return nil
+	}
+	return &Problems{list: list, cause: c.refused}
 }
 
 // Check is [Preflight] that tells of what suits, and of what is worth knowing,

@@ -46,7 +46,7 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (Server, error) {
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "42601" {
-			return Server{}, problemBecause(err, "the database does not know IDENTIFY_SYSTEM (%s); %s", pg.Message, poolerSays+ownServer.direct())
+			return Server{}, problemBecause(err, "PGCRM_DATABASE_URL: the database does not know IDENTIFY_SYSTEM (%s); %s", pg.Message, poolerSays+ownServer.direct())
 		}
 		return Server{}, fmt.Errorf("identify the server: %w", err)
 	}
