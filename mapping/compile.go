@@ -11,6 +11,11 @@ import (
 // Compile holds the file against the tables and the properties of each object
 // type, as catalog and portal describe them. An error is an [*Error] that lists
 // everything that does not fit, with its place in the file.
+//
+// Where not all could be looked at, what is known is checked all the same, for
+// the error's sake: nil relations or nil properties stand for a database or a
+// portal that is not known, and a relation without columns for a table that is
+// there and could not be described. The Mapping is then of no use.
 func Compile(f *File, relations []*change.Relation, properties map[string][]Property) (*Mapping, error) {
 	c := &compiler{
 		report:     &report{file: f.name, lines: f.lines},
@@ -18,6 +23,9 @@ func Compile(f *File, relations []*change.Relation, properties map[string][]Prop
 		relations:  map[TableName]*change.Relation{},
 		properties: map[string]map[string]*Property{},
 		m:          &Mapping{plans: map[TableName][]*plan{}},
+
+		noDatabase: relations == nil,
+		noPortal:   properties == nil,
 	}
 	for _, rel := range relations {
 		c.relations[TableName{rel.Schema, rel.Name}] = rel
@@ -55,6 +63,8 @@ type compiler struct {
 	targets    map[targetName]*change.Target
 	dropped    map[*propSpec]bool // overruled by a mapping with a higher priority
 	m          *Mapping
+
+	noDatabase, noPortal bool // could not be looked at
 }
 
 type targetName struct{ object, match string }
@@ -131,7 +141,13 @@ func (c *compiler) conflicts(f *File) {
 }
 
 func (c *compiler) relation(t tableSpec) *change.Relation {
+	if c.noDatabase {
+		return nil
+	}
 	if rel := c.relations[t.name]; rel != nil {
+		if len(rel.Columns) == 0 {
+			return nil
+		}
 		if len(rel.PrimaryKey) == 0 {
 			c.add(t.pos, "table %s has no primary key, so its rows cannot be told apart; add one: ALTER TABLE %s ADD PRIMARY KEY (...)", t.name, t.name)
 		}
@@ -161,7 +177,7 @@ func (c *compiler) mapping(table TableName, rel *change.Relation, spec *mappingS
 	c.m.plans[table] = append(c.m.plans[table], p.plan)
 
 	p.byName = c.properties[spec.object.text]
-	if p.byName == nil {
+	if p.byName == nil && !c.noPortal {
 		objects := make([]string, 0, len(c.properties))
 		for object := range c.properties {
 			objects = append(objects, object)

@@ -12,6 +12,8 @@ import (
 type SetupError struct {
 	problem string
 	refusal *Error
+	// UnknownObject is set where the portal has no such object type.
+	UnknownObject bool
 }
 
 // Error is the problem.
@@ -32,10 +34,10 @@ func (c *Client) setup(object string, err error) error {
 	}
 	switch {
 	case strings.Contains(refusal.Message, "Unable to infer object type"):
-		return &SetupError{fmt.Sprintf("mapping: HubSpot does not know the object type %q; mend object (a custom object is named 2-NNN or by its full name)", object), refusal}
+		return &SetupError{fmt.Sprintf("mapping: HubSpot does not know the object type %q; mend object (a custom object is named 2-NNN or by its full name)", object), refusal, true}
 	case refusal.Status == http.StatusNotFound || refusal.Status == http.StatusMethodNotAllowed || refusal.Status == http.StatusGone:
 		return &SetupError{fmt.Sprintf("HUBSPOT_BASE_URL: HubSpot's API is not there (status %d for the definitions of %s); check it, HUBSPOT_API_VERSION %s, and object in the mapping",
-			refusal.Status, object, c.cfg.APIVersion), refusal}
+			refusal.Status, object, c.cfg.APIVersion), refusal, false}
 	}
 	return err
 }
