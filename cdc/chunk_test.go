@@ -61,13 +61,19 @@ func TestChunksReadEveryRowOnceInKeyOrder(t *testing.T) {
 		{`id public.code`, `id`, `VALUES ('b'), ('A'), ('C'), ('a1')`},
 		{`id int[]`, `id`, `VALUES ('{1,2}'::int[]), ('{}'), ('{1}'), ('{NULL,3}')`},
 		{`id int4range`, `id`, `VALUES ('[1,5)'::int4range), ('empty'), ('[2,)')`},
-		{`"Tenant Id" int, "order" text, v int`, `"order", "Tenant Id"`,
-			`SELECT g % 3, 'k' || g % 4, g FROM generate_series(1, 12) g`},
+		{
+			`"Tenant Id" int, "order" text, v int`, `"order", "Tenant Id"`,
+			`SELECT g % 3, 'k' || g % 4, g FROM generate_series(1, 12) g`,
+		},
 		{`a public.citext, b int`, `a, b`, `SELECT (ARRAY['x', 'Y', 'z'])[g % 3 + 1], g FROM generate_series(1, 9) g`},
-		{`a int, b public.citext, c text`, `c, b, a`,
-			`SELECT g, (ARRAY['x', 'Y', 'z'])[g % 3 + 1], (ARRAY['x', 'Y'])[g % 2 + 1] FROM generate_series(1, 12) g`},
-		{`a date, b boolean, PRIMARY KEY (a, b), g int GENERATED ALWAYS AS (a - '2000-01-01'::date) STORED`, ``,
-			`SELECT '2024-01-01'::date + g / 2, g % 2 = 0 FROM generate_series(1, 9) g`},
+		{
+			`a int, b public.citext, c text`, `c, b, a`,
+			`SELECT g, (ARRAY['x', 'Y', 'z'])[g % 3 + 1], (ARRAY['x', 'Y'])[g % 2 + 1] FROM generate_series(1, 12) g`,
+		},
+		{
+			`a date, b boolean, PRIMARY KEY (a, b), g int GENERATED ALWAYS AS (a - '2000-01-01'::date) STORED`, ``,
+			`SELECT '2024-01-01'::date + g / 2, g % 2 = 0 FROM generate_series(1, 9) g`,
+		},
 	} {
 		t.Run(strings.ReplaceAll(c.columns, " ", "_"), func(t *testing.T) {
 			table := fmt.Sprintf("Table %d", i)

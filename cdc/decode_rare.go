@@ -45,7 +45,7 @@ func parse(msg []byte) (m pglogrepl.Message, err error) {
 	switch msg[0] {
 	case 'T':
 		// The count is checked first: pglogrepl allocates by it.
-		if len(msg) < 6 || uint64(binary.BigEndian.Uint32(msg[1:]))*4 != uint64(len(msg)-6) {
+		if len(msg) < 6 || int64(binary.BigEndian.Uint32(msg[1:]))*4 != int64(len(msg)-6) {
 			return nil, errTruncated
 		}
 	case 'R', 'Y', 'O', 'M':

@@ -102,8 +102,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"tuple of another kind":      {[]message{begin(1, 1), announce()}, message{'I'}.u32(7).u8('K'), "tuple kind"},
 		"delete with a new row":      {[]message{begin(1, 1), announce()}, message{'D'}.u32(7).u8('N'), "tuple kind"},
 		"truncate of nowhere":        {[]message{begin(1, 1)}, message{'T'}.u32(1).u8(0).u32(9), "never announced"},
-		"truncate with a false count": {[]message{begin(1, 1)}, message{'T'}.u32(0xffffffff).u8(0).u32(9),
-			"ends early"},
+		"truncate with a false count": {
+			[]message{begin(1, 1)},
+			message{'T'}.u32(0xffffffff).u8(0).u32(9),
+			"ends early",
+		},
 		"mark outside a transaction": {nil, message{'M'}.u8(1).u64(5).str("p").u32(0), "outside a transaction"},
 		"mark beyond the end":        {nil, message{'M'}.u8(0).u64(5).str("p").u32(7), "ends early"},
 	} {

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,8 +87,8 @@ func TestDescribeReportsAllProblemsAtOnce(t *testing.T) {
 		`table hidden.t cannot be read: GRANT USAGE ON SCHEMA hidden TO "Reader"`,
 		`table public."Nope" does not exist in database ` + d.conn.Config().Database + `: check its name and schema in the mapping`,
 	}
-	p, ok := err.(*Problems)
-	if !ok {
+	var p *Problems
+	if !errors.As(err, &p) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, p.Problems()); diff != "" {

@@ -63,7 +63,7 @@ func TestSilenceEndsTheStream(t *testing.T) {
 		if !Transient(err) {
 			t.Errorf("not transient: %v", err)
 		}
-		if _, again := s.Next(d.ctx); again != err {
+		if _, again := s.Next(d.ctx); !errors.Is(again, err) {
 			t.Errorf("the second call says %v", again)
 		}
 		break

@@ -151,8 +151,8 @@ func TestPublicationWithoutRights(t *testing.T) {
 	want := `publication "My ""pub""" does not exist, and user guest may not create it (it lacks CREATE on database ` + d.conn.Config().Database +
 		` and ownership of public.a): let an owner run CREATE PUBLICATION "My ""pub""" FOR TABLE "public"."a" ` +
 		`WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)`
-	p, ok := err.(*Problems)
-	if !ok {
+	var p *Problems
+	if !errors.As(err, &p) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{want}, p.Problems()); diff != "" {

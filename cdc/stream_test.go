@@ -146,8 +146,10 @@ func TestTextDoesNotDependOnTheRole(t *testing.T) {
 	d.exec(`CREATE TABLE t (id int PRIMARY KEY, ts timestamptz, iv interval, f float8, b bytea, d date, m money, n numeric)`)
 	d.publish("t")
 	database := d.conn.Config().Database
-	for _, set := range []string{`DateStyle = 'SQL, DMY'`, `TimeZone = 'Asia/Tokyo'`, `IntervalStyle = 'sql_standard'`, `extra_float_digits = 0`,
-		`bytea_output = 'escape'`, `client_encoding = 'LATIN1'`, `statement_timeout = '1ms'`, `standard_conforming_strings = off`} {
+	for _, set := range []string{
+		`DateStyle = 'SQL, DMY'`, `TimeZone = 'Asia/Tokyo'`, `IntervalStyle = 'sql_standard'`, `extra_float_digits = 0`,
+		`bytea_output = 'escape'`, `client_encoding = 'LATIN1'`, `statement_timeout = '1ms'`, `standard_conforming_strings = off`,
+	} {
 		d.exec(`ALTER DATABASE ` + database + ` SET ` + set)
 	}
 	s := d.open(0)

@@ -36,7 +36,8 @@ func TestTransient(t *testing.T) {
 		}
 	}
 	for _, err := range []error{
-		nil, context.Canceled, errors.New("other"), errTruncated, problem("p"), x509.UnknownAuthorityError{},
+		nil, context.Canceled, errors.New("other"), errTruncated, problem("p"),
+		x509.UnknownAuthorityError{},
 		&SlotLostError{cause: &pgconn.PgError{Code: "57P01"}}, &SlotMissingError{}, &PositionError{},
 	} {
 		if Transient(err) {

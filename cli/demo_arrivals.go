@@ -20,7 +20,6 @@ type arrivals struct {
 	lines chan string
 
 	mu        sync.Mutex
-	streaming bool
 	loaded    map[string]int
 	unprinted int
 	latencies []time.Duration

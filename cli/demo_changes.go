@@ -75,9 +75,10 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// unlessDone drops an error that came with the end.
 func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }

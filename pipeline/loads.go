@@ -144,7 +144,7 @@ func (l *loads) enqueue(w *window, ev *change.Event) (*sink.Chunk, error) {
 	row := change.Event{Kind: change.Insert, Snapshot: true, Relation: w.table, CommitTime: ev.CommitTime, XID: ev.XID}
 	for i, values := range w.chunk.Rows {
 		row.New = values
-		row.Pos = change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(i + 1)} //nolint:gosec // a chunk has some thousand rows
+		row.Pos = change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(i + 1)}
 		patches, err := l.s.Mapper.Map(&row, l.s.read.patches[:0])
 		if err != nil {
 			return nil, err

@@ -58,10 +58,10 @@ func (s *session) readLoop(ctx context.Context) error {
 // unlessEnded drops the error of a loop whose context has ended: it is the
 // echo of the error that ended it.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (s *session) handle(ctx context.Context, ev *change.Event) error {

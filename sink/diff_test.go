@@ -11,9 +11,13 @@ import (
 func length(b []byte) uint64 { return uint64(len(b)) + 1000 }
 
 func TestDiff(t *testing.T) {
-	known := func(text string) change.Fact { return change.Fact{State: change.Known, Fingerprint: length([]byte(text))} }
+	known := func(text string) change.Fact {
+		return change.Fact{State: change.Known, Fingerprint: length([]byte(text))}
+	}
 	unknown := change.Fact{State: change.Unknown}
-	one := func(kind change.PropKind, text string) change.Props { return change.Props(nil).Append(0, kind, []byte(text)) }
+	one := func(kind change.PropKind, text string) change.Props {
+		return change.Props(nil).Append(0, kind, []byte(text))
+	}
 	setX, clearAlways, clearIf := one(change.Set, "x"), one(change.Clear, ""), one(change.ClearIfDelivered, "")
 	refused := change.Props(nil).AppendRefused(0, change.Rejection{Category: change.TooLong, Reason: "65,537 characters"})
 
