@@ -15,7 +15,7 @@ type portal struct {
 	*world
 	byKey map[recordKey]*record
 	out   map[recordKey]*outward
-	calls int
+	log   []string // what was sent, and what became of it
 	down  bool
 	held  bool
 }
@@ -103,7 +103,6 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 		if s.dead && gone == nil {
 			gone = errDead
 		}
-		s.crm.calls++
 		fate := "ok"
 		switch {
 		case s.overtaken:
@@ -122,6 +121,12 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 		case s.dice.chance(s.crmFaults):
 			fate = [...]string{"applied, not heard", "lost", "unavailable", "partly", "held"}[s.dice.n(min(4+attempt, 5))]
 		}
+		if s.onRequest != nil && gone == nil {
+			if f := s.onRequest(s.process, pickJobs(jobs, open)); f != "" {
+				fate = f
+			}
+		}
+		asked := open
 		var again []int
 		for _, i := range open {
 			v, j := &verdicts[i], &jobs[i]
@@ -146,6 +151,11 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 				s.crm.back(target.Index, jobKey(j)) // no settle will tell
 			}
 		}
+		if fate != "held" && fate != "unavailable" {
+			for _, i := range asked {
+				s.crm.log = append(s.crm.log, s.name+" "+describe(target, jobs[i:i+1], []int{0})+fate)
+			}
+		}
 		s.trace.add("%s request: %s %s", s.name, fate, describe(target, jobs, open))
 		s.mu.Unlock()
 		open = again
@@ -165,6 +175,14 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 	return verdicts, hold
 }
 
+func pickJobs(jobs []sink.Job, open []int) []sink.Job {
+	picked := make([]sink.Job, len(open))
+	for i, n := range open {
+		picked[i] = jobs[n]
+	}
+	return picked
+}
+
 func jobKey(j *sink.Job) string {
 	if j.RenameTo != "" {
 		return j.RenameTo
@@ -175,7 +193,7 @@ func jobKey(j *sink.Job) string {
 func describe(target *change.Target, jobs []sink.Job, open []int) string {
 	text := ""
 	for _, i := range open {
-		text += fmt.Sprintf("[%s", jobs[i].Key)
+		text += "[" + jobs[i].Key
 		if jobs[i].RenameTo != "" {
 			text += "=>" + jobs[i].RenameTo
 		}

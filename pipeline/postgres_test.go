@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -202,7 +203,7 @@ type client struct {
 
 // call stands for the way there and back: whether it succeeds, and whether what
 // it does happens.
-func (c *client) call(ctx context.Context, do func() error) error {
+func (c *client) call(ctx context.Context, what string, do func() error) error {
 	if err := pause(ctx, c.dice.upTo(c.delay)); err != nil {
 		return err
 	}
@@ -210,11 +211,16 @@ func (c *client) call(ctx context.Context, do func() error) error {
 	fails := !c.calm && c.dice.chance(c.netFaults)
 	happens := !fails || c.dice.chance(0.5)
 	var err error
+	if c.onCall != nil {
+		if fate := c.onCall(c.process, what); fate.err != nil {
+			happens, err = fate.happens, fate.err
+		}
+	}
 	if c.dead {
 		happens, err = false, errDead
 	}
 	if happens {
-		err = do()
+		err = errors.Join(err, do())
 	}
 	c.mu.Unlock()
 	if err == nil && fails {
@@ -227,7 +233,7 @@ func (c *client) call(ctx context.Context, do func() error) error {
 }
 
 func (c *client) Identify(ctx context.Context) (s pipeline.Server, err error) {
-	err = c.call(ctx, func() error {
+	err = c.call(ctx, "identify", func() error {
 		s = pipeline.Server{SystemID: "7", Timeline: 1, Database: "app", FlushedEnd: c.pg.end, Confirmed: c.pg.confirmed}
 		return nil
 	})
@@ -235,7 +241,7 @@ func (c *client) Identify(ctx context.Context) (s pipeline.Server, err error) {
 }
 
 func (c *client) Mark(ctx context.Context, content string) error {
-	return c.call(ctx, func() error {
+	return c.call(ctx, "mark", func() error {
 		c.trace.add("mark %q", content)
 		c.pg.commit(c.pg.xid(), c.dice.n(4096), 0, content)
 		return nil
@@ -243,7 +249,7 @@ func (c *client) Mark(ctx context.Context, content string) error {
 }
 
 func (c *client) Chunk(ctx context.Context, r pipeline.Range) (chunk pipeline.Chunk, err error) {
-	err = c.call(ctx, func() error {
+	err = c.call(ctx, "chunk", func() error {
 		chunk = c.pg.chunk(r)
 		c.trace.add("%s reads chunk after %v up to %v: %d rows, last %v, done %v", c.name, r.After, r.UpTo, len(chunk.Rows), chunk.Last, chunk.Done)
 		return nil
@@ -293,12 +299,12 @@ func (p *postgres) chunk(r pipeline.Range) pipeline.Chunk {
 }
 
 func (c *client) Estimate(ctx context.Context, _ *change.Relation) (n int64, err error) {
-	err = c.call(ctx, func() error { n = int64(len(c.pg.rows)); return nil })
+	err = c.call(ctx, "estimate", func() error { n = int64(len(c.pg.rows)); return nil })
 	return n, err
 }
 
 func (c *client) Snapshot(ctx context.Context) (s pipeline.Snapshot, err error) {
-	err = c.call(ctx, func() error { s = c.pg.snapshot(); return nil })
+	err = c.call(ctx, "snapshot", func() error { s = c.pg.snapshot(); return nil })
 	return s, err
 }
 

@@ -80,7 +80,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	// A worker outlives the front: what is in flight is finished.
 	workers := new(errgroup.Group)
 	workers.SetLimit(p.MaxInFlight)
-	front.Go(func() error { return s.dispatchLoop(frontCtx, hard, workers) })
+	front.Go(func() error { return s.dispatchLoop(frontCtx, hard, kill, workers) })
 
 	settled := make(chan error, 1)
 	go func() {
@@ -93,7 +93,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 
 	frontErr := front.Wait()
 	timer := time.AfterFunc(p.ShutdownTimeout, func() { kill(errors.New("shutdown timeout")) })
-	_ = workers.Wait() // a worker's error is that hard has ended
+	workErr := workers.Wait()
 	close(s.results)
 	settleErr := <-settled
 	timer.Stop()
@@ -104,6 +104,8 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 		return settleErr
 	case errors.Is(frontErr, errStopping):
 		return nil
+	case workErr != nil && ctx.Err() == nil && !isShutdown(workErr):
+		return workErr
 	default:
 		return frontErr
 	}

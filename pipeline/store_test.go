@@ -88,6 +88,14 @@ func (b *book) call(ctx context.Context, what string, do func() error) error {
 	if b.dead {
 		return errDead
 	}
+	if b.onCall != nil {
+		if fate := b.onCall(b.process, what); fate.err != nil {
+			if fate.happens {
+				_ = do()
+			}
+			return fate.err
+		}
+	}
 	switch {
 	case b.down && !b.calm:
 		return errNetwork

@@ -31,7 +31,7 @@ func (c *client) Transient(err error) bool {
 
 func (c *client) Open(ctx context.Context, start change.LSN) (pipeline.Stream, error) {
 	var s *stream
-	err := c.call(ctx, func() error {
+	err := c.call(ctx, "open", func() error {
 		if c.pg.holder != nil {
 			return fmt.Errorf("%w: pid 1", pipeline.ErrStandby)
 		}
@@ -100,6 +100,9 @@ func (s *stream) Next(ctx context.Context) (*change.Event, error) {
 		s.mu.Lock()
 		s.status()
 		ev := s.event()
+		if ev != nil && s.onEvent != nil {
+			s.onEvent(s.process, ev)
+		}
 		changed := s.pg.changed
 		dead := s.dead
 		s.mu.Unlock()

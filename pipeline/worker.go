@@ -27,8 +27,9 @@ type outcome struct {
 }
 
 // dispatchLoop takes batches and starts a worker for each until ctx ends. The
-// workers run under hard, so that what is in flight outlives ctx.
-func (s *session) dispatchLoop(ctx, hard context.Context, workers *errgroup.Group) error {
+// workers run under hard, so that what is in flight outlives ctx. A worker that
+// fails kills the session: its batch would never be settled.
+func (s *session) dispatchLoop(ctx, hard context.Context, kill context.CancelCauseFunc, workers *errgroup.Group) error {
 	slots := make(chan struct{}, s.MaxInFlight)
 	for {
 		select {
@@ -50,6 +51,7 @@ func (s *session) dispatchLoop(ctx, hard context.Context, workers *errgroup.Grou
 			err := s.deliver(hard, batch)
 			if err != nil {
 				s.abandoned.Store(true)
+				kill(err)
 			}
 			return err
 		})
@@ -59,8 +61,8 @@ func (s *session) dispatchLoop(ctx, hard context.Context, workers *errgroup.Grou
 // holdFor is how long a target rests whose configuration the CRM refuses.
 const holdFor = 30 * time.Second
 
-// deliver brings one batch to its outcomes. An error means that ctx has ended;
-// the batch then stays unsettled, and redo finds it.
+// deliver brings one batch to its outcomes. An error means that ctx has ended, or
+// what no waiting mends; the batch then stays unsettled, and redo finds it.
 func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	target := batch[0].Source.Target
 	records, err := s.lookup(ctx, target, batch)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/sink"
 )
 
 // world is everything outside of pgcrm that outlives a process: the database
@@ -27,9 +28,21 @@ type world struct {
 	crm     portal
 	history history
 
+	// What a test has in mind for single calls; each may be nil. They are called
+	// with the lock held.
+	onRequest func(p *process, jobs []sink.Job) (fate string)
+	onCall    func(p *process, what string) callFate
+	onEvent   func(p *process, ev *change.Event) // is about to be lent
+
 	calm   bool // nothing fails any more
 	faults []string
 	trace  *trace
+}
+
+// callFate is what becomes of a call.
+type callFate struct {
+	err     error
+	happens bool // although err is returned
 }
 
 // traits are what a world is like.
