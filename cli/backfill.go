@@ -118,7 +118,7 @@ func (b *backfillCommand) run(ctx context.Context, args []string, stdin io.Reade
 		}
 		tables = []*change.Relation{rel}
 	}
-	keys, err := b.rowKeys(tables[0], stdin)
+	keys, err := b.rowKeys(ctx, v, tables[0], stdin)
 	if err != nil {
 		return err
 	}
@@ -154,8 +154,8 @@ func (b *backfillCommand) run(ctx context.Context, args []string, stdin io.Reade
 	return b.followAll(ctx, book, ids)
 }
 
-// rowKeys reads --keys; nil where there are none.
-func (b *backfillCommand) rowKeys(rel *change.Relation, stdin io.Reader) ([]string, error) {
+// rowKeys reads --keys, and tries them out; nil where there are none.
+func (b *backfillCommand) rowKeys(ctx context.Context, v *view, rel *change.Relation, stdin io.Reader) ([]string, error) {
 	if len(b.keys) == 0 {
 		return nil, nil
 	}
@@ -177,9 +177,14 @@ func (b *backfillCommand) rowKeys(rel *change.Relation, stdin io.Reader) ([]stri
 	if len(keys) == 0 {
 		return nil, &usageError{"--keys names no key"}
 	}
-	list := make([]string, len(keys))
-	for i, k := range keys {
-		list[i] = k.String()
+	list := make([]string, 0, len(keys))
+	for part := range slices.Chunk(keys, keysPerRequest) {
+		if _, err := readByKey(ctx, v.conn, rel, part); err != nil {
+			return nil, err
+		}
+		for _, k := range part {
+			list = append(list, k.String())
+		}
 	}
 	return list, nil
 }

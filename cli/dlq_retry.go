@@ -7,10 +7,8 @@ import (
 
 	"github.com/pgcrm/pgcrm/config"
 	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/pipeline"
 )
-
-// retryReason is the reason of requests that dlq retry files.
-const retryReason = "retry"
 
 // keysPerRequest bounds the rows that one request names.
 const keysPerRequest = 10_000
@@ -107,7 +105,7 @@ func rowsOfLetters(letters []ledger.Parked) []ledger.Backfill {
 		if !ok || len(requests[i].Keys) == keysPerRequest {
 			i = len(requests)
 			open[src] = i
-			requests = append(requests, ledger.Backfill{Table: l.Table, Object: l.Object, Match: l.Match, Reason: retryReason})
+			requests = append(requests, ledger.Backfill{Table: l.Table, Object: l.Object, Match: l.Match, Reason: pipeline.Retry})
 		}
 		requests[i].Keys = append(requests[i].Keys, l.Row)
 		requests[i].Estimate++

@@ -8,5 +8,6 @@ func operatorCommands(stop <-chan struct{}, env Environment) []*cobra.Command {
 	return []*cobra.Command{
 		newDLQCommand(env),
 		newBackfillCommand(stop, env),
+		newExplainCommand(env),
 	}
 }

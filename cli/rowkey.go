@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgcrm/pgcrm/cdc"
 	"github.com/pgcrm/pgcrm/change"
@@ -128,33 +129,19 @@ func exampleKey(rel *change.Relation) string {
 	return "'[" + strings.Join(values, ",") + "]'"
 }
 
-// keyCondition is true for the rows with these keys.
-func keyCondition(rel *change.Relation, keys []rowKey) string {
-	columns := make([]string, len(rel.PrimaryKey))
-	for i, k := range rel.PrimaryKey {
-		columns[i] = pgx.Identifier{rel.Columns[k].Name}.Sanitize()
+// readByKey reads the rows with these keys. Those that are not there are left
+// out.
+func readByKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys []rowKey) (cdc.Chunk, error) {
+	list := make([][]string, len(keys))
+	for i, k := range keys {
+		list[i] = k
 	}
-	rows := make([]string, len(keys))
-	for i, key := range keys {
-		values := make([]string, len(key))
-		for j, v := range key {
-			values[j] = "'" + strings.ReplaceAll(v, "'", "''") + "'" // the session pins standard_conforming_strings
-		}
-		rows[i] = "(" + strings.Join(values, ", ") + ")"
+	chunk, err := cdc.ReadRows(ctx, conn, rel, list)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22") {
+		return chunk, &usageError{fmt.Sprintf("no such key of %s: %s; its primary key is %s", rel, pg.Message, keyColumns(rel))}
 	}
-	return "(" + strings.Join(columns, ", ") + ") IN (" + strings.Join(rows, ", ") + ")"
-}
-
-// readByKey reads the rows with these keys, in the order of the primary key.
-// Those that are not there are left out.
-func readByKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys []rowKey) ([][]change.Value, error) {
-	chunk, err := cdc.ReadChunk(ctx, conn, rel, cdc.Range{Limit: len(keys) + 1, Where: keyCondition(rel, keys)})
-	var wrong interface{ Problems() []string }
-	if errors.As(err, &wrong) && strings.Contains(err.Error(), "the condition cannot be used") {
-		_, why, _ := strings.Cut(err.Error(), "cannot be used on table ")
-		return nil, &usageError{fmt.Sprintf("no key of %s; its primary key is %s", why, keyColumns(rel))}
-	}
-	return chunk.Rows, err
+	return chunk, err
 }
 
 // keyOfRow is the primary key of a row that was read.
