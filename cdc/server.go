@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,9 @@ type Server struct {
 	Database   string
 	User       string
 	InRecovery bool // a standby
+	// TimelineEnds says where the server left each timeline before the present
+	// one. Nil on the first, and where the history is gone.
+	TimelineEnds map[int32]change.LSN
 }
 
 // minVersion is the oldest server that will do: logical messages reach pgoutput
@@ -68,10 +72,44 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (Server, error) {
 	if s.Version, err = strconv.Atoi(string(rows[0][0])); err != nil {
 		return Server{}, fmt.Errorf("the server's version: %w", err)
 	}
+	s.TimelineEnds = timelineEnds(ctx, conn, s.Timeline)
 	if s.Version < minVersion {
 		return s, problem("Postgres %d is too old: pgcrm needs 14 or later", s.Version/10000)
 	}
 	return s, nil
+}
+
+// timelineEnds reads the history of the server's timeline: a line for each one
+// before it, with where it was left and why. What cannot be read proves nothing.
+func timelineEnds(ctx context.Context, conn *pgconn.PgConn, timeline int32) map[int32]change.LSN {
+	if timeline <= 1 {
+		return nil // which has no history
+	}
+	history, err := pglogrepl.TimelineHistory(ctx, conn, timeline)
+	if err != nil {
+		return nil
+	}
+	return parseHistory(string(history.Content))
+}
+
+func parseHistory(content string) map[int32]change.LSN {
+	ends := map[int32]change.LSN{}
+	for line := range strings.Lines(content) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		id, err := strconv.ParseInt(fields[0], 10, 32)
+		if err != nil {
+			return nil
+		}
+		lsn, err := change.ParseLSN(fields[1])
+		if err != nil {
+			return nil
+		}
+		ends[int32(id)] = lsn
+	}
+	return ends
 }
 
 // FlushLSN is how far the server's log is on disk. On a standby it fails.

@@ -61,11 +61,12 @@ func (s *source) Identify(ctx context.Context) (pipeline.Server, error) {
 		return pipeline.Server{}, err
 	}
 	return pipeline.Server{
-		SystemID:   server.SystemID,
-		Timeline:   server.Timeline,
-		Database:   server.Database,
-		FlushedEnd: server.FlushLSN,
-		Confirmed:  slot.ConfirmedFlush,
+		SystemID:     server.SystemID,
+		Timeline:     server.Timeline,
+		TimelineEnds: server.TimelineEnds,
+		Database:     server.Database,
+		FlushedEnd:   server.FlushLSN,
+		Confirmed:    slot.ConfirmedFlush,
 	}, nil
 }
 

@@ -18,9 +18,10 @@ import (
 type Instance struct {
 	SystemID string // IDENTIFY_SYSTEM's systemid
 	Timeline int32
-	// TimelineProved allows a timeline other than the stored one: the caller
-	// knows that the slot has come along without a gap.
-	TimelineProved  bool
+	// TimelineEnds says where the server left each earlier timeline of its own.
+	// It proves that a failover has kept the log: what lies below is the same on
+	// both sides. Not stored.
+	TimelineEnds    map[int32]change.LSN
 	Database        string
 	Slot            string
 	Publication     string
@@ -145,7 +146,7 @@ func (l *Ledger) takeOver(ctx context.Context, in Instance, targets []*change.Ta
 			return err
 		}
 		st.First = first
-		if err := st.admit(in); err != nil {
+		if err := st.Admit(in); err != nil {
 			return err
 		}
 		if err := st.take(ctx, tx, in); err != nil {
@@ -201,38 +202,6 @@ func (l *Ledger) create(ctx context.Context, tx pgx.Tx, in Instance) (first bool
 	_, err = tx.Exec(ctx, `INSERT INTO state (epoch, checkpoint, bound, ordinals_since, clean)
 		VALUES (0, $1::text::pg_lsn, $2::text::pg_lsn, '0/0', true)`, in.InitialCheckpoint.String(), in.FlushedEnd.String())
 	return true, err
-}
-
-// admit refuses an instance that the state does not belong to, with all that
-// differs.
-func (st *State) admit(in Instance) error {
-	var lines []string
-	differs := func(line string, args ...any) { lines = append(lines, fmt.Sprintf(line, args...)) }
-	was := st.Instance
-	const other = "give this set-up its own PGCRM_NAME (or PGCRM_SCHEMA), or remove the old one with `pgcrm uninstall`"
-	if was.SystemID != in.SystemID {
-		differs("the state belongs to another Postgres server (system identifier %s, now %s); %s", was.SystemID, in.SystemID, other)
-	} else if was.Timeline != in.Timeline && !in.TimelineProved {
-		differs("the server is on timeline %d, the state on %d: after a failover changes may be missing; run `pgcrm migrate --recreate-slot`, then `pgcrm backfill --all`",
-			in.Timeline, was.Timeline)
-	}
-	if was.Database != in.Database {
-		differs("the state belongs to the database %q, not %q; %s", was.Database, in.Database, other)
-	}
-	if was.Slot != in.Slot {
-		differs("the state belongs to the slot %q, not %q; set PGCRM_SLOT=%s, or %s", was.Slot, in.Slot, was.Slot, other)
-	}
-	if was.PortalID != "" && in.PortalID != "" && was.PortalID != in.PortalID {
-		differs("the state belongs to the HubSpot portal %s, the token to %s; use a token of portal %[1]s, or %[3]s", was.PortalID, in.PortalID, other)
-	}
-	if len(lines) == 0 && st.Checkpoint > in.FlushedEnd {
-		differs("the state is at %s, beyond the end of the server's log at %s: the server was restored from the past; run `pgcrm migrate --recreate-slot`, then `pgcrm backfill --all`",
-			st.Checkpoint, in.FlushedEnd)
-	}
-	if len(lines) > 0 {
-		return &Error{Lines: lines}
-	}
-	return nil
 }
 
 // take raises the epoch and stores what may have changed of the set-up.

@@ -228,6 +228,7 @@ func TestOtherSetupIsRefused(t *testing.T) {
 	f := newFixture(t)
 	l := f.begin(t)
 	settle(t, l, ledger.Settlement{Checkpoint: 990})
+	type ends = map[int32]change.LSN
 	tests := map[string]struct {
 		change func(*ledger.Instance)
 		words  []string // one problem each
@@ -240,10 +241,12 @@ func TestOtherSetupIsRefused(t *testing.T) {
 		"past":            {func(in *ledger.Instance) { in.FlushedEnd = 989 }, []string{"restored from the past"}},
 		"all at once":     {func(in *ledger.Instance) { in.PortalID, in.Slot, in.Database = "9", "b", "c" }, []string{`"c"`, `"b"`, "portal"}},
 		"portal not read": {func(in *ledger.Instance) { in.PortalID = "" }, nil},
-		"proved timeline": {func(in *ledger.Instance) { in.Timeline, in.TimelineProved = 2, true }, nil},
-		"the same":        {func(in *ledger.Instance) { in.Timeline = 2 }, nil}, // as just proved
+		"left before":     {func(in *ledger.Instance) { in.Timeline, in.TimelineEnds = 2, ends{1: 989} }, []string{"left timeline 1 at 0/3DD in a failover"}},
+		"not its history": {func(in *ledger.Instance) { in.Timeline, in.TimelineEnds = 3, ends{2: 995} }, []string{"does not know timeline 1"}},
+		"left after":      {func(in *ledger.Instance) { in.Timeline, in.TimelineEnds = 2, ends{1: 990} }, nil},
+		"the same":        {func(in *ledger.Instance) { in.Timeline = 2 }, nil}, // as it just became
 	}
-	for _, name := range []string{"server", "portal", "database", "slot", "timeline", "past", "all at once", "portal not read", "proved timeline", "the same"} {
+	for _, name := range []string{"server", "portal", "database", "slot", "timeline", "past", "all at once", "portal not read", "left before", "not its history", "left after", "the same"} {
 		test := tests[name]
 		in := instance()
 		test.change(&in)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
 )
 
 // lab is a quiet world for tests of one rule: one table, three records, and
@@ -182,4 +183,5 @@ func known(text string) change.Fact {
 func (l *lab) since(checkpoint, bound change.LSN) {
 	st := &l.state
 	st.exists, st.epoch, st.checkpoint, st.bound = true, 1, checkpoint, bound
+	st.owner = ledger.Instance{SystemID: "7", Timeline: 1, Database: "app"}
 }

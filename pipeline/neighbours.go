@@ -38,7 +38,9 @@ type Source interface {
 type Server struct {
 	SystemID string
 	Timeline int32
-	Database string
+	// TimelineEnds says where the server left each of its earlier timelines.
+	TimelineEnds map[int32]change.LSN
+	Database     string
 	// FlushedEnd is the flushed end of the server's log.
 	FlushedEnd change.LSN
 	// Confirmed is the slot's confirmed position.

@@ -245,7 +245,12 @@ func TestR2RedoBeforeSending(t *testing.T) {
 		l.run(shape{})
 		l.saved(last)
 		l.locked(func() {
-			order := []int{slices.Index(calls, "open"), slices.Index(calls, "identify"), slices.Index(calls, "begin")}
+			// Before the slot is asked for, the server is looked at once, to refuse another's.
+			begin := slices.Index(calls, "begin")
+			order := []int{slices.Index(calls, "open"), begin - 1, begin}
+			if begin < 1 || calls[begin-1] != "identify" {
+				order[0] = -1
+			}
 			if !slices.IsSorted(order) || order[0] < 0 {
 				t.Errorf("calls at the start: %v; the log's end and the ledger must be read once the slot is held", calls)
 			}
@@ -574,6 +579,38 @@ func TestRunEndsOnAnErrorOfAWorker(t *testing.T) {
 			l.until(fmt.Sprintf("Run ended on an error of %s", what), p.over)
 			if !errors.Is(p.err, wrong) {
 				t.Errorf("%s: Run returned %v", what, p.err)
+			}
+		})
+	}
+}
+
+// TestAnotherServersSlotIsNotOpened has the state belong to other set-ups. To
+// open their slot would already move it.
+func TestAnotherServersSlotIsNotOpened(t *testing.T) {
+	tests := map[string]func(*ledger.Instance){
+		"another Postgres server":        func(in *ledger.Instance) { in.SystemID = "8" },
+		"history does not know timeline": func(in *ledger.Instance) { in.Timeline = 3 },
+		`database "other"`:               func(in *ledger.Instance) { in.Database = "other" },
+	}
+	for want, arrange := range tests {
+		inLab(t, traits{}, func(l *lab) {
+			l.locked(func() {
+				l.since(firstLSN, firstLSN)
+				arrange(&l.state.owner)
+			})
+			opened := false
+			l.onCall = func(_ *process, what string) callFate {
+				opened = opened || what == "open"
+				return callFate{}
+			}
+			p := l.run(shape{})
+			<-p.done
+			var wrong interface{ Problems() []string }
+			if !errors.As(p.err, &wrong) || !strings.Contains(p.err.Error(), want) {
+				t.Errorf("%s: Run returned %v", want, p.err)
+			}
+			if opened {
+				t.Errorf("%s: the slot was opened", want)
 			}
 		})
 	}

@@ -125,6 +125,16 @@ func (p *Pipeline) begin(ctx context.Context) (*session, error) {
 	if known {
 		start = peek.Checkpoint
 	}
+	if known {
+		// Another's slot is not to be opened: that alone may move it.
+		server, err := p.Source.Identify(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := peek.Admit(p.instance(server)); err != nil {
+			return nil, ofLedger(err)
+		}
+	}
 	stream, err := p.Source.Open(ctx, start)
 	if err != nil {
 		if now, _, peekErr := p.Ledger.Peek(ctx); peekErr == nil && now.Checkpoint != peek.Checkpoint {
@@ -146,10 +156,7 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := p.Instance
-	in.SystemID, in.Timeline, in.Database = server.SystemID, server.Timeline, server.Database
-	in.FlushedEnd = server.FlushedEnd
-	state, err := p.Ledger.Begin(ctx, in, p.Targets)
+	state, err := p.Ledger.Begin(ctx, p.instance(server), p.Targets)
 	if err != nil {
 		return nil, ofLedger(err)
 	}
@@ -183,6 +190,14 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		"redo_to", s.redoTo.String(), "server_flushed", server.FlushedEnd.String())
 	p.enter(Redoing, nil)
 	return s, nil
+}
+
+// instance is this set-up on the server that answers.
+func (p *Pipeline) instance(server Server) ledger.Instance {
+	in := p.Instance
+	in.SystemID, in.Timeline, in.Database = server.SystemID, server.Timeline, server.Database
+	in.TimelineEnds, in.FlushedEnd = server.TimelineEnds, server.FlushedEnd
+	return in
 }
 
 // plausible refuses positions that cannot belong together.

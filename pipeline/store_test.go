@@ -21,6 +21,7 @@ type store struct {
 	ordinalsSince     change.LSN
 	clean             bool
 	plan              string // the mapping's hash
+	owner             ledger.Instance
 	records           map[recordKey]*stored
 	letters           map[letterKey]*letter
 	backfills         []*ledger.Backfill
@@ -115,6 +116,7 @@ func (b *book) state() ledger.State {
 	st := &b.world.state
 	return ledger.State{
 		Epoch: st.epoch, Checkpoint: st.checkpoint, Bound: st.bound, CleanStop: st.clean, OrdinalsSince: st.ordinalsSince,
+		Instance: st.owner,
 	}
 }
 
@@ -137,6 +139,7 @@ func (b *book) Begin(ctx context.Context, in ledger.Instance, _ []*change.Target
 			st.ordinalsSince = max(st.ordinalsSince, in.FlushedEnd)
 			st.plan = in.MappingHash
 		}
+		st.owner = in
 		st.epoch++
 		b.crm.allBack(b.process)
 		b.letters = len(st.letters) > 0
