@@ -127,7 +127,7 @@ func (e *PositionError) Error() string {
 		return fmt.Sprintf("the stored position %s is beyond the end of the server's log, %s: this server was restored from a backup, "+
 			"or is another; run pgcrm migrate --recreate-slot, then pgcrm backfill --all", e.Start, e.Flushed)
 	}
-	return fmt.Sprintf("replication slot %s has confirmed %s, beyond the stored position %s: the state was restored from a backup, "+
+	return fmt.Sprintf("replication slot %s has confirmed %s, beyond the stored position %s: it was dropped and made anew, the state was restored from a backup, "+
 		"or another program used the slot; run pgcrm migrate --recreate-slot, then pgcrm backfill --all", e.Slot, e.Confirmed, e.Start)
 }
 
