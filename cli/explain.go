@@ -98,10 +98,8 @@ type explainedProperty struct {
 type explainer struct {
 	*desk
 	*view
-	book  *ledger.Ledger
-	known bool
-	slot  cdc.Slot
-	state ledger.State
+	*memory
+	slot cdc.Slot
 }
 
 func (d *desk) explain(ctx context.Context, table string, key []string) (*explanation, error) {
@@ -119,10 +117,10 @@ func (d *desk) explain(ctx context.Context, table string, key []string) (*explan
 		return nil, err
 	}
 	x := &explainer{desk: d, view: v}
-	if x.book, x.state, x.known, err = d.attached(ctx, v); err != nil {
+	if x.memory, err = d.recall(ctx, v); err != nil {
 		return nil, err
 	}
-	defer x.book.Close()
+	defer x.Close()
 	chunk, err := readByKey(ctx, v.conn, rel, []rowKey{pk})
 	if err != nil {
 		return nil, err
@@ -269,7 +267,7 @@ func (x *explainer) fingerprint() func([]byte) uint64 {
 	if !x.known {
 		return func([]byte) uint64 { return 0 }
 	}
-	return x.book.Fingerprint
+	return x.memory.Fingerprint
 }
 
 // lettersOf lists what is parked of the row, and of the record that it goes to.
@@ -277,7 +275,7 @@ func (x *explainer) lettersOf(ctx context.Context, m *mapped) ([]ledger.Parked, 
 	if !x.known {
 		return nil, nil
 	}
-	list, err := x.book.Letters(ctx, ledger.Filter{Table: m.source.Table, Object: m.source.Target.Object, Key: m.key})
+	list, err := x.memory.Letters(ctx, ledger.Filter{Table: m.source.Table, Object: m.source.Target.Object, Key: m.key})
 	return slices.DeleteFunc(list, func(l ledger.Parked) bool {
 		return l.Match != m.source.Target.Match || m.key == "" && l.Row != m.row
 	}), err
@@ -288,7 +286,7 @@ func (x *explainer) trace(ctx context.Context, r *explainedRecord, m *mapped) (*
 	if !x.known || m.key == "" {
 		return nil, nil
 	}
-	trace, ok, err := x.book.Trace(ctx, m.source.Target, m.key)
+	trace, ok, err := x.memory.Trace(ctx, m.source.Target, m.key)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -313,7 +311,7 @@ func (x *explainer) waits(ctx context.Context, src *change.Source) (string, erro
 	if x.slot.ActivePID == 0 {
 		return "no instance runs; start pgcrm run", nil
 	}
-	open, err := x.book.Backfills(ctx)
+	open, err := x.memory.Backfills(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -332,7 +330,7 @@ func (x *explainer) gone(ctx context.Context, rel *change.Relation, row string) 
 		return list, nil
 	}
 	for _, src := range x.sources(rel) {
-		keys, err := x.book.KeysOf(ctx, src, row)
+		keys, err := x.memory.KeysOf(ctx, src, row)
 		if err != nil {
 			return nil, err
 		}

@@ -152,3 +152,20 @@ func keyOfRow(rel *change.Relation, row []change.Value) rowKey {
 	}
 	return key
 }
+
+// eachChunk reads a range to its end, chunk by chunk.
+func eachChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, r cdc.Range, visit func(cdc.Chunk) error) error {
+	for {
+		chunk, err := cdc.ReadChunk(ctx, conn, rel, r)
+		if err != nil {
+			return err
+		}
+		if err := visit(chunk); err != nil {
+			return err
+		}
+		if chunk.Done {
+			return nil
+		}
+		r.After = chunk.Last
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -218,6 +219,29 @@ func (w *world) eventually(wrong func() string) {
 			w.t.Fatal(what)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// patch has somebody else change a company, by its record id.
+func (w *world) patch(id string, values map[string]string) {
+	w.t.Helper()
+	body, err := json.Marshal(map[string]any{"properties": values})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPatch, w.env["HUBSPOT_BASE_URL"]+"/crm/v3/objects/companies/"+id, bytes.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+hubspotsim.DefaultToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("change company %s: %s", id, resp.Status)
 	}
 }
 
