@@ -73,6 +73,24 @@ var mutants = []mutant{
 `,
 	),
 	breaking(
+		"entries leave before the COMMIT of their settle", "pipeline/settler.go",
+		"	if write {\n", "	s.queue.Remove(entries)\n	if write {\n",
+		"	// What needed no write leaves as well: the CRM holds it already, and the\n	// ledger says so.\n	s.queue.Remove(entries)\n", "",
+	),
+	breaking(
+		"a settle without an answer counts as done", "pipeline/settler.go",
+		"s.persist(ctx, \"settle\", func() error { return s.Ledger.Settle(ctx, settlement) })", "s.Ledger.Settle(ctx, settlement)",
+		"		if err != nil {\n			return err\n		}\n		s.loads.saved", "		if err != nil && ctx.Err() != nil {\n			return err\n		}\n		s.loads.saved",
+	),
+	breaking(
+		"an overtaken instance goes on", "pipeline/worker.go",
+		"errors.Is(err, ledger.ErrFenced) || ", "",
+	),
+	breaking(
+		"a worker's error is dropped", "pipeline/worker.go",
+		"				kill(err)\n", "",
+	),
+	breaking(
 		"next version goes out while the one before is in flight", "sink/queue.go",
 		"		e.blocked++\n", "		before.followers = before.followers[:len(before.followers)-1]\n",
 	),
@@ -91,11 +109,11 @@ var mutants = []mutant{
 	),
 	breaking(
 		"bound not enforced", "sink/take.go",
-		"if oldest.ready.Newest.LSN >= q.bound {", "if false {",
+		"if oldest.ready[0].Newest.LSN >= q.bound {", "if false {",
 	),
 	breaking(
 		"bound compared with a version's first position", "sink/take.go",
-		"oldest.ready.Newest.LSN >= q.bound", "oldest.ready.First.LSN >= q.bound",
+		"oldest.ready[0].Newest.LSN >= q.bound", "oldest.ready[0].First.LSN >= q.bound",
 	),
 	breaking(
 		"point of redo not clamped at the end of the log", "pipeline/session.go",
@@ -137,6 +155,10 @@ var mutants = []mutant{
 	breaking(
 		"accounted position per transaction", "pipeline/redo.go",
 		"!record.Accounted.Before(e.Newest)", "record.Accounted.LSN >= e.Newest.LSN",
+	),
+	breaking(
+		"positions of another plan drop changes", "pipeline/redo.go",
+		"		e.First.LSN >= s.state.OrdinalsSince &&\n", "",
 	),
 	breaking(
 		"what is redone is compared", "pipeline/reader.go",
@@ -195,6 +217,14 @@ var mutants = []mutant{
 		"				return sink.ChunkInDoubt\n", "				return 0\n",
 	),
 	breaking(
+		"repairs and retries compared", "pipeline/job.go",
+		"		return sink.Redone\n", "		return 0\n",
+	),
+	breaking(
+		"what the stream leaves out is not read again", "pipeline/settler.go",
+		"		if o.reread {\n", "		if o.reread && outcomes == nil {\n",
+	),
+	breaking(
 		"chunk not written ahead", "pipeline/job.go",
 		"	if r.UpTo == nil {\n		// Written", "	if r.UpTo == nil && w == nil {\n		// Written",
 	),
@@ -248,7 +278,7 @@ func (m *mutant) mustDie(t *testing.T) {
 	if out, err := exec.Command("go", "test", "-vet=off", "-c", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own paths
 		t.Fatalf("the mutant does not compile: %v\n%s", err, out)
 	}
-	run := exec.Command(binary, "-test.timeout=5m", "-test.failfast", "-chaos.runs=20000", "-chaos.first=1") //nolint:gosec // our own binary
+	run := exec.Command(binary, "-test.timeout=5m", "-test.failfast", "-chaos.runs=3000", "-chaos.first=1") //nolint:gosec // our own binary
 	run.Env = append(os.Environ(), "PGCRM_MUTANTS=")
 	out, err := run.CombinedOutput()
 	if err == nil {

@@ -23,6 +23,7 @@ type stream struct {
 	ask     chan struct{} // for a keepalive
 	lost    chan struct{} // closed when the client notices that the server is gone
 	severed bool          // the server is gone
+	updates int           // chances that the stream had to send a status update
 }
 
 func (c *client) Transient(err error) bool {
@@ -264,6 +265,7 @@ func (s *stream) KeepAlive(ctx context.Context) (time.Duration, error) {
 		return 0, errDead
 	}
 	s.status()
+	s.updates++
 	return 10 * time.Second, ctx.Err()
 }
 
