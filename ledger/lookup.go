@@ -34,8 +34,12 @@ func (s statement) prepare(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
+// lookupStatement looks each key up by itself. OFFSET 0 keeps the planner from
+// making a join of it, which, under the statistics of a table that was small
+// a moment ago, reads all of the target's records for every key.
 var lookupStatement = statement{"lookup", `SELECT k.i::int4 - 1, r.lsn, r.ordinal, r.crm_id, r.facts
-	FROM unnest($2::bytea[]) WITH ORDINALITY AS k(key, i) JOIN record r ON r.target = $1 AND r.key = k.key`}
+	FROM unnest($2::bytea[]) WITH ORDINALITY AS k(key, i)
+	CROSS JOIN LATERAL (SELECT lsn, ordinal, crm_id, facts FROM record WHERE target = $1 AND key = k.key OFFSET 0) AS r`}
 
 // binary asks for, or announces, the binary format of all values.
 var binaryFormat = []int16{pgx.BinaryFormatCode}
