@@ -95,28 +95,34 @@ func (l *Ledger) AddBackfill(ctx context.Context, b Backfill) (int64, error) {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
 	var id int64
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		if b.SourceHash != "" {
-			target, err := internTargetRow(ctx, tx, b.Object, b.Match)
-			if err != nil {
-				return err
-			}
-			source, err := internSourceRow(ctx, tx, target, b.Table)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, "UPDATE source SET hash = $2 WHERE id = $1", source, b.SourceHash); err != nil {
-				return err
-			}
-		}
-		return tx.QueryRow(ctx, `INSERT INTO backfill (table_name, object, match, reason, condition, keys, properties, estimate)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`,
-			b.Table, b.Object, b.Match, b.Reason, b.Where, b.Keys, b.Properties, b.Estimate).Scan(&id)
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+		id, err = addBackfill(ctx, tx, b)
+		return err
 	})
 	if err != nil {
 		return 0, explain("ask for a backfill", err)
 	}
 	return id, nil
+}
+
+func addBackfill(ctx context.Context, tx pgx.Tx, b Backfill) (id int64, err error) {
+	if b.SourceHash != "" {
+		target, err := internTargetRow(ctx, tx, b.Object, b.Match)
+		if err != nil {
+			return 0, err
+		}
+		source, err := internSourceRow(ctx, tx, target, b.Table)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := tx.Exec(ctx, "UPDATE source SET hash = $2 WHERE id = $1", source, b.SourceHash); err != nil {
+			return 0, err
+		}
+	}
+	err = tx.QueryRow(ctx, `INSERT INTO backfill (table_name, object, match, reason, condition, keys, properties, estimate)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`,
+		b.Table, b.Object, b.Match, b.Reason, b.Where, b.Keys, b.Properties, b.Estimate).Scan(&id)
+	return id, err
 }
 
 var (
