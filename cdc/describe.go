@@ -34,8 +34,7 @@ func Describe(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Rela
 	for i, name := range names {
 		t, ok := tables[name]
 		if !ok {
-			problems = append(problems, fmt.Sprintf("table %s does not exist in database %s: check its name and schema in the mapping",
-				name, change.QuoteName(conn.Config().Database)))
+			problems = append(problems, noTable(name, conn))
 			cause = ErrNoTable
 			continue
 		}
@@ -50,6 +49,10 @@ func Describe(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Rela
 		return nil, fmt.Errorf("read the columns of the mapped tables: %w", err)
 	}
 	return rels, nil
+}
+
+func noTable(name Name, conn *pgx.Conn) string {
+	return fmt.Sprintf("table %s does not exist in database %s: check its name and schema in the mapping", name, change.QuoteName(conn.Config().Database))
 }
 
 // table is a row of pg_class, and what the current role may do with it.

@@ -48,7 +48,7 @@ func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
 	if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
 		return Slot{}, err
 	}
-	start, err := createSlot(ctx, cfg, conn, false)
+	start, err := createSlot(ctx, cfg, conn, lastingSlot(server.Version))
 	if err != nil {
 		return Slot{}, err
 	}
@@ -63,18 +63,33 @@ func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
 	return slot, nil
 }
 
+// slotKind is what comes after the slot's name in CREATE_REPLICATION_SLOT.
+type slotKind string
+
+const (
+	temporarySlot slotKind = "TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+	plainSlot     slotKind = "LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+	// A failover slot is copied to the standbys that ask for it, and costs
+	// nothing where none does.
+	failoverSlot slotKind = "LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER true)"
+)
+
+// lastingSlot is the kind of slot to stream from.
+func lastingSlot(version int) slotKind {
+	if version >= 170000 {
+		return failoverSlot
+	}
+	return plainSlot
+}
+
 // createSlot tries until it succeeds, or ctx ends.
-func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn, temporary bool) (change.LSN, error) {
+func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn, kind slotKind) (change.LSN, error) {
 	if _, err := simpleQuery(ctx, conn, "SET lock_timeout = "+milliseconds(cfg.lockTimeout())); err != nil {
 		return 0, fmt.Errorf("create replication slot %s: %w", cfg.Slot, err)
 	}
 	started := time.Now()
 	for {
-		result, err := pglogrepl.CreateReplicationSlot(ctx, conn, quote(cfg.Slot), "pgoutput", pglogrepl.CreateReplicationSlotOptions{
-			Temporary:      temporary,
-			Mode:           pglogrepl.LogicalReplication,
-			SnapshotAction: "NOEXPORT_SNAPSHOT",
-		})
+		result, err := pglogrepl.ParseCreateReplicationSlot(conn.Exec(ctx, fmt.Sprintf("CREATE_REPLICATION_SLOT %s %s", quote(cfg.Slot), kind)))
 		if err == nil {
 			return change.ParseLSN(result.ConsistentPoint)
 		}
@@ -94,6 +109,32 @@ func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn, temporary 
 			return 0, blocked
 		}
 	}
+}
+
+// EnsureFailover makes a slot that was created otherwise a failover slot, where
+// the server knows such (17 and later), and reports whether it did. A slot in
+// use is a [*SlotActiveError].
+func EnsureFailover(ctx context.Context, cfg Config) (changed bool, err error) {
+	conn, _, err := connectReplication(ctx, cfg)
+	if err != nil {
+		return false, err
+	}
+	defer closeHard(conn)
+	server, err := identify(ctx, conn)
+	if err != nil || server.Version < 170000 || server.InRecovery {
+		return false, err
+	}
+	slot, ok, err := slotInfo(ctx, conn, cfg.Slot)
+	if err != nil || !ok || slot.Failover || slot.Temporary {
+		return false, err
+	}
+	if slot.Active {
+		return false, slotActive(slot, nil)
+	}
+	if _, err := simpleQuery(ctx, conn, fmt.Sprintf("ALTER_REPLICATION_SLOT %s (FAILOVER true)", quote(cfg.Slot))); err != nil {
+		return false, fmt.Errorf("make %s a failover slot: %w", cfg.Slot, err)
+	}
+	return true, nil
 }
 
 // createRefused explains why a slot could not be made.

@@ -90,7 +90,7 @@ func OpenTemporary(ctx context.Context, cfg Config) (*Stream, error) {
 			return nil, err
 		}
 		cfg.Slot = name
-		start, err := createSlot(ctx, cfg, conn, true)
+		start, err := createSlot(ctx, cfg, conn, temporarySlot)
 		if err != nil {
 			return nil, err
 		}

@@ -148,3 +148,48 @@ func TestTemporarySlotLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestFailoverSlot(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	slot := d.publish("t")
+	if knows := d.version() >= 170000; slot.Failover != knows {
+		t.Errorf("failover is %v", slot.Failover)
+	}
+	d.exec(`SELECT pg_create_logical_replication_slot('` + d.cfg.Slot + `_plain', 'pgoutput')`)
+	d.cfg.Slot += "_plain"
+	changed, err := EnsureFailover(d.ctx, d.cfg)
+	if err != nil || changed != (d.version() >= 170000) || d.slot().Failover != changed {
+		t.Errorf("changed %v, %v: %+v", changed, err, d.slot())
+	}
+	if changed, err := EnsureFailover(d.ctx, d.cfg); changed || err != nil {
+		t.Errorf("again: %v, %v", changed, err)
+	}
+}
+
+func TestSetupSQL(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE SCHEMA "Sales"`, `CREATE TABLE "Sales"."Acc" (id int PRIMARY KEY)`, `CREATE TABLE t (id int PRIMARY KEY)`)
+	names := []Name{{"public", "t"}, {"Sales", "Acc"}}
+	sql, err := SetupSQL(d.ctx, d.conn, d.cfg, names, "follower_x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(sql[0], `CREATE ROLE "follower_x" LOGIN`) {
+		t.Errorf("%q", sql)
+	}
+	d.exec(sql...)
+	defer d.exec(`DROP OWNED BY follower_x`, `DROP ROLE follower_x`)
+	if again, err := SetupSQL(d.ctx, d.conn, d.cfg, names, "follower_x"); err != nil || len(again) > 0 {
+		t.Errorf("nothing lacks, and yet %q, %v", again, err)
+	}
+	var may bool
+	if err := d.conn.QueryRow(d.ctx, `SELECT rolreplication AND has_schema_privilege(oid, 'Sales', 'USAGE')
+		AND has_table_privilege(oid, '"Sales"."Acc"', 'SELECT') AND has_table_privilege(oid, 't', 'SELECT')
+		FROM pg_roles WHERE rolname = 'follower_x'`).Scan(&may); err != nil || !may {
+		t.Errorf("the role may not: %v", err)
+	}
+	if _, err := SetupSQL(d.ctx, d.conn, d.cfg, []Name{{"public", "nope"}}, "follower_x"); !isProblem(err, "public.nope does not exist") {
+		t.Error(err)
+	}
+}
