@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -69,10 +70,27 @@ docs/configuration.md and docs/mapping.md. Without a command it does what
 		newHealthcheckCommand(env.Env),
 	)
 	root.AddCommand(operatorCommands(stop, env)...)
+	countArguments(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Sprintf("%v; see %s --help", err, cmd.CommandPath())}
 	})
 	return root
+}
+
+// countArguments has every command report a wrong number of arguments, or a
+// command that there is not, as the mistake of usage that it is.
+func countArguments(cmd *cobra.Command) {
+	if count := cmd.Args; count != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := count(cmd, args); err != nil {
+				return &usageError{fmt.Sprintf("%v; see %s --help", err, cmd.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		countArguments(sub)
+	}
 }
 
 // usageError is a mistake on the command line.
@@ -95,7 +113,7 @@ func report(w io.Writer, err error) int {
 }
 
 // problems gathers what is wrong from several places, so that all of it is said
-// at once.
+// at once, and nothing twice.
 type problems struct{ lines []string }
 
 // add takes the problems of err, or returns err where it is none.
@@ -105,7 +123,11 @@ func (p *problems) add(err error) error {
 	}
 	var wrong interface{ Problems() []string }
 	if errors.As(err, &wrong) {
-		p.lines = append(p.lines, wrong.Problems()...)
+		for _, line := range wrong.Problems() {
+			if !slices.Contains(p.lines, line) {
+				p.lines = append(p.lines, line)
+			}
+		}
 		return nil
 	}
 	return err

@@ -84,8 +84,7 @@ func (d *desk) view(ctx context.Context) (*view, error) {
 			return nil, err
 		}
 	}
-	properties, err := v.lookAtPortal(ctx, v.crm, file, d.log)
-	if err := wrong.add(err); err != nil {
+	if err := wrong.add(v.lookAtPortal(ctx, v.crm, file, false, d.log)); err != nil {
 		v.close(ctx)
 		return nil, err
 	}
@@ -93,7 +92,7 @@ func (d *desk) view(ctx context.Context) (*view, error) {
 		v.close(ctx)
 		return nil, err
 	}
-	if v.mapping, err = mapping.Compile(file, v.relations, properties); err != nil {
+	if v.mapping, err = mapping.Compile(file, v.relations, v.properties); err != nil {
 		v.close(ctx)
 		return nil, err
 	}

@@ -133,10 +133,6 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	if err := migrations.Apply(ctx, stateURL, r.cfg.Source.Schema, r.log); err != nil {
 		return nil, nil, err
 	}
-	start, publicationHash, err := establish(ctx, db, found.relations, r.log)
-	if err != nil {
-		return nil, nil, err
-	}
 	book, err := ledger.Open(ctx, ledger.Config{
 		URL:    r.cfg.Source.StateURL.Value,
 		Schema: r.cfg.Source.Schema,
@@ -147,22 +143,24 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	if err != nil {
 		return nil, nil, err
 	}
+	instance := ledger.Instance{
+		SystemID: found.server.SystemID, Database: found.server.Database,
+		Slot: db.Slot, Publication: db.Publication,
+		MappingHash: found.mapping.Hash(), PortalID: found.portal,
+	}
+	if err := establish(ctx, db, book, found.relations, &instance, r.log); err != nil {
+		book.Close()
+		return nil, nil, err
+	}
 	src := newSource(db)
 	p := pipeline.New(pipeline.Config{
-		Source:    src,
-		Ledger:    book,
-		Mapper:    found.mapping.Mapper(),
-		Deliverer: deliverer{sink.NewDeliverer(crm, r.log), crm},
-		Recorder:  r.recorder,
-		Log:       r.log,
-		Instance: ledger.Instance{
-			Slot:              db.Slot,
-			Publication:       db.Publication,
-			PublicationHash:   publicationHash,
-			MappingHash:       found.mapping.Hash(),
-			PortalID:          found.portal,
-			InitialCheckpoint: start,
-		},
+		Source:          src,
+		Ledger:          book,
+		Mapper:          found.mapping.Mapper(),
+		Deliverer:       deliverer{sink.NewDeliverer(crm, r.log), crm},
+		Recorder:        r.recorder,
+		Log:             r.log,
+		Instance:        instance,
 		Targets:         found.mapping.Targets(),
 		Sources:         found.mapping.Sources(),
 		SourceHashes:    sourceHashes(found.mapping),

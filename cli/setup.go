@@ -1,18 +1,22 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgcrm/pgcrm/cdc"
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/config"
+	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/mapping"
 	"github.com/pgcrm/pgcrm/sink/hubspot"
 )
@@ -21,11 +25,18 @@ import (
 // changed: the mapping, the database, and the portal.
 type survey struct {
 	mapping   *mapping.Mapping
-	relations []*change.Relation
+	relations []*change.Relation // nil where the database could not be looked at
 	server    cdc.Server
-	portal    string // id, empty where the token may not ask
-	account   hubspot.Account
+	// properties are the definitions by object, nil where the portal would not
+	// show them.
+	properties map[string][]mapping.Property
+	portal     string // id, empty where the token may not ask
+	account    hubspot.Account
 }
+
+// impatience bounds the wait for the CRM where something else is wrong already:
+// what is known is worth more to the operator than the rest.
+const impatience = 10 * time.Second
 
 // look reads the mapping, looks at the database and asks the portal. Everything
 // that is wrong with any of them is said at once.
@@ -38,41 +49,85 @@ func look(ctx context.Context, cfg *config.Config, db cdc.Config, crm *hubspot.C
 	if err := wrong.add(err); err != nil {
 		return nil, err
 	}
-	if err := wrong.add(s.lookAtDatabase(ctx, db, file)); err != nil {
+	ofDatabase := s.lookAtDatabase(ctx, db, file)
+	if err := new(problems).add(ofDatabase); err != nil {
 		return nil, err
 	}
-	properties, err := s.lookAtPortal(ctx, crm, file, log)
-	if err := wrong.add(err); err != nil {
-		return nil, err
+	patient, cancel := ctx, func() {}
+	if err != nil || ofDatabase != nil || len(s.compile(file).lines) > 0 {
+		patient, cancel = context.WithTimeout(ctx, impatience)
+	}
+	defer cancel()
+	ofPortal := s.lookAtPortal(patient, crm, file, !cfg.Mapping.DryRun, log)
+	if patient.Err() != nil && ctx.Err() == nil {
+		ofPortal = nil // it did not answer, which is no mistake
+	}
+	found := s.compile(file)
+	wrong.lines = append(wrong.lines, found.lines...)
+	for _, err := range []error{ofDatabase, ofPortal} {
+		if err := wrong.add(err); err != nil {
+			return nil, err
+		}
 	}
 	if err := wrong.err(); err != nil {
-		return nil, err
-	}
-	s.mapping, err = mapping.Compile(file, s.relations, properties)
-	if err != nil {
 		return nil, err
 	}
 	return &s, nil
 }
 
-func (s *survey) lookAtDatabase(ctx context.Context, db cdc.Config, file *mapping.File) error {
-	server, err := cdc.Identify(ctx, db)
-	if err != nil {
-		return err
+// compile holds the mapping against what is known.
+func (s *survey) compile(file *mapping.File) (wrong problems) {
+	if file == nil {
+		return wrong
 	}
-	s.server = server
+	m, err := mapping.Compile(file, s.relations, s.properties)
+	if err := wrong.add(err); err != nil {
+		wrong.lines = append(wrong.lines, err.Error())
+	}
+	s.mapping = m
+	return wrong
+}
+
+// lookAtDatabase describes the mapped tables one by one, so that one that cannot
+// be read leaves the others; one that is missing is for the mapping to report.
+func (s *survey) lookAtDatabase(ctx context.Context, db cdc.Config, file *mapping.File) error {
 	conn, err := cdc.Connect(ctx, db)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	if file == nil {
-		return nil
+	var (
+		wrong     problems
+		tables    = []*change.Relation{}
+		described []*change.Relation
+		failed    error
+	)
+	if file != nil {
+		for _, t := range file.Tables() {
+			rels, err := cdc.Describe(ctx, conn, []cdc.Name{{Schema: t.Schema, Table: t.Name}})
+			switch {
+			case err == nil:
+				tables, described = append(tables, rels...), append(described, rels...)
+			case errors.Is(err, cdc.ErrNoTable):
+			default:
+				tables = append(tables, &change.Relation{Schema: t.Schema, Name: t.Name})
+				failed = errors.Join(failed, wrong.add(err))
+			}
+		}
 	}
-	if s.relations, err = describe(ctx, conn, file); err != nil {
+	if err := wrong.add(cdc.Preflight(ctx, db, described)); err != nil {
+		return errors.Join(failed, err)
+	}
+	if err := wrong.err(); err != nil {
+		s.relations = tables
 		return err
 	}
-	return cdc.Preflight(ctx, db, s.relations)
+	if failed != nil {
+		return failed
+	}
+	s.relations = tables
+	s.server, err = cdc.Identify(ctx, db)
+	return err
 }
 
 func describe(ctx context.Context, conn *pgx.Conn, file *mapping.File) ([]*change.Relation, error) {
@@ -83,32 +138,49 @@ func describe(ctx context.Context, conn *pgx.Conn, file *mapping.File) ([]*chang
 	return cdc.Describe(ctx, conn, names)
 }
 
-// lookAtPortal reads the property definitions of every mapped object. A token
-// that may not read the account's details will do: the portal is then not known.
-func (s *survey) lookAtPortal(ctx context.Context, crm *hubspot.Client, file *mapping.File, log *slog.Logger) (map[string][]mapping.Property, error) {
+// lookAtPortal reads the property definitions of every mapped object, and sees
+// whether the token may write them. A token that may not read the account's
+// details will do: the portal is then not known.
+func (s *survey) lookAtPortal(ctx context.Context, crm *hubspot.Client, file *mapping.File, write bool, log *slog.Logger) error {
 	objects := []string{"companies"}
 	if file != nil {
 		objects = file.Objects()
 	}
-	properties := map[string][]mapping.Property{}
+	var wrong problems
+	s.properties = map[string][]mapping.Property{}
 	for _, object := range objects {
 		definitions, err := crm.Properties(ctx, object)
-		if err != nil {
-			return nil, err
+		var setup *hubspot.SetupError
+		switch {
+		case errors.As(err, &setup) && setup.UnknownObject && file != nil:
+			continue // the mapping says so, and where
+		case err == nil && write:
+			err = crm.CheckWrite(ctx, object)
 		}
-		properties[object] = propertiesOf(definitions)
+		if other := wrong.add(err); other != nil {
+			s.properties = nil
+			return other
+		}
+		s.properties[object] = propertiesOf(definitions)
+		if definitions == nil {
+			s.properties = nil
+			break
+		}
+	}
+	if err := wrong.err(); err != nil {
+		return err
 	}
 	account, err := crm.Account(ctx)
 	if ctx.Err() != nil {
-		return nil, err
+		return err
 	}
 	if err != nil {
 		log.Warn("portal_unknown", "error", err, "note", "the token may not read the account's details, so a token of another portal cannot be told apart")
-	} else {
-		s.account = account
-		s.portal = strconv.FormatInt(account.PortalID, 10)
+		return nil
 	}
-	return properties, nil
+	s.account = account
+	s.portal = strconv.FormatInt(account.PortalID, 10)
+	return nil
 }
 
 func propertiesOf(definitions []hubspot.Definition) []mapping.Property {
@@ -137,37 +209,62 @@ func tableNames(relations []*change.Relation) string {
 }
 
 // establish makes what is missing and permitted: the publication, and behind it
-// the slot. It returns where a stream starts that has no checkpoint yet, and a
-// hash of what the publication publishes.
-func establish(ctx context.Context, db cdc.Config, relations []*change.Relation, log *slog.Logger) (start change.LSN, hash string, err error) {
+// the slot. It completes the instance by a hash of what the publication
+// publishes, and by where a stream starts that has no checkpoint yet.
+//
+// Before it makes anything it refuses a state that belongs to another set-up.
+// Where there is a checkpoint the slot must be there: one made anew would leave
+// out what came between.
+func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, relations []*change.Relation, in *ledger.Instance, log *slog.Logger) error {
+	known, err := recognise(ctx, book, *in)
+	if err != nil {
+		return err
+	}
 	conn, err := cdc.Connect(ctx, db)
 	if err != nil {
-		return 0, "", err
+		return err
 	}
 	defer conn.Close(ctx)
+	if known {
+		if _, ok, err := cdc.SlotInfo(ctx, conn, db.Slot); err != nil || !ok {
+			return cmp.Or[error](err, &cdc.SlotMissingError{Slot: db.Slot})
+		}
+	}
 	created, err := cdc.EnsurePublication(ctx, conn, db.Publication, relations)
 	if err != nil {
-		return 0, "", err
+		return err
 	}
 	if created {
 		log.Info("publication_created", "publication", db.Publication)
 	}
-	if hash, err = cdc.PublicationHash(ctx, conn, db.Publication); err != nil {
-		return 0, "", err
+	if in.PublicationHash, err = cdc.PublicationHash(ctx, conn, db.Publication); err != nil {
+		return err
 	}
 	slot, err := cdc.EnsureSlot(ctx, db)
 	if err != nil {
-		return 0, "", err
+		return err
 	}
-	start = slot.ConfirmedFlush
+	in.InitialCheckpoint = slot.ConfirmedFlush
 	if slot.Created {
-		start = slot.ConsistentPoint
-		log.Info("slot_created", "slot", db.Slot, "at", start.String())
+		in.InitialCheckpoint = slot.ConsistentPoint
+		log.Info("slot_created", "slot", db.Slot, "at", in.InitialCheckpoint.String())
 	}
-	if start == 0 {
-		return 0, "", fmt.Errorf("slot %s has no confirmed position yet: its creation did not end; drop it with pg_drop_replication_slot('%s') and start again", db.Slot, db.Slot)
+	if in.InitialCheckpoint == 0 {
+		return fmt.Errorf("slot %s has no confirmed position yet: its creation did not end; drop it with pg_drop_replication_slot('%s') and start again", db.Slot, db.Slot)
 	}
-	return start, hash, nil
+	return nil
+}
+
+// recognise reports whether there is a state already, and refuses one that
+// belongs to another set-up. Positions and timelines are left to Begin: an
+// instance at work moves them on.
+func recognise(ctx context.Context, book *ledger.Ledger, in ledger.Instance) (known bool, err error) {
+	state, known, err := book.Peek(ctx)
+	if err != nil || !known {
+		return false, err
+	}
+	in.Timeline, in.FlushedEnd = state.Instance.Timeline, math.MaxUint64
+	return true, state.Admit(in)
 }
 
 // serverVersion puts server_version_num in words.
