@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,12 +84,19 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 
 // work sets the road up and walks it until it is told to stop.
 func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
+	if err := notBuilt(r.cfg); err != nil {
+		return err
+	}
+	limitMemory(int64(r.cfg.Delivery.BufferBytes))
 	db := databaseConfig(r.cfg, r.log)
 	crm, err := r.client()
 	if err != nil {
 		return err
 	}
 	defer crm.CloseIdleConnections()
+	if r.cfg.Mapping.DryRun {
+		return r.dryRun(ctx, stop, db, crm)
+	}
 
 	p, cleanup, err := r.build(ctx, stop, db, crm)
 	if err != nil {
@@ -105,6 +114,28 @@ func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
 		return p.Run(ctx, stop)
 	})
 	return group.Wait()
+}
+
+// notBuilt refuses settings that promise what this version does not do: to go on
+// without would be worse than to stop.
+func notBuilt(cfg *config.Config) error {
+	var wrong problems
+	if cfg.Mapping.HoldAbove != nil {
+		wrong.lines = append(wrong.lines, "PGCRM_HOLD_ABOVE: this version cannot hold changes yet; unset it, and see with `pgcrm plan --count` how many records a first load would change")
+	}
+	if cfg.Source.PublishColumns == "mapped" {
+		wrong.lines = append(wrong.lines, "PGCRM_PUBLISH_COLUMNS: this version publishes whole tables only; unset it")
+	}
+	return wrong.err()
+}
+
+// limitMemory has the garbage collector keep the process near what its buffer
+// and the rest of it need, unless GOMEMLIMIT says otherwise.
+func limitMemory(buffer int64) {
+	const rest = 48 << 20
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(buffer + buffer/4 + rest)
+	}
 }
 
 // build looks at the neighbours, sets up what is missing, and wires the rooms.
@@ -262,7 +293,19 @@ func (r *runner) client() (*hubspot.Client, error) {
 		Now:         time.Now,
 		Rand:        rand.Float64,
 	}
+	if r.cfg.CRM.OAuth() {
+		oauth := &hubspot.OAuth{
+			BaseURL: cfg.BaseURL, APIVersion: cfg.APIVersion, ClientID: r.cfg.CRM.ClientID,
+			ClientSecret: secretOf(r.cfg.CRM.ClientSecret), RefreshToken: secretOf(r.cfg.CRM.RefreshToken),
+		}
+		cfg.Token, cfg.TokenSetting = oauth.Token, "HUBSPOT_REFRESH_TOKEN"
+	}
 	return hubspot.New(cfg)
+}
+
+// secretOf gives a secret's present value: from a file it is read each time.
+func secretOf(s config.Secret) func() (string, error) {
+	return func() (string, error) { return s.Value(context.Background()) }
 }
 
 func isClosed(c <-chan struct{}) bool {

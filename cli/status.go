@@ -44,6 +44,13 @@ func (s *status) built(p *pipeline.Pipeline, src *source, book *ledger.Ledger, c
 	s.p, s.src, s.book, s.crm, s.found = p, src, book, crm, found
 }
 
+// dry is told what a dry run has found. It has no pipeline and no ledger.
+func (s *status) dry(found *survey, crm *hubspot.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crm, s.found = crm, found
+}
+
 // watch looks at the slot and the letters until ctx ends.
 func (s *status) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
@@ -95,6 +102,12 @@ func (s *status) snapshot() admin.Snapshot {
 	snap.Slot.Name = cfg.Source.Slot
 	snap.Queue.LimitBytes = int64(cfg.Delivery.BufferBytes)
 	snap.CRM.BaseURL = string(cfg.CRM.BaseURL)
+	if cfg.Mapping.DryRun && s.found != nil {
+		snap.State, snap.DryRun = admin.Streaming, true
+		s.postgres(&snap)
+		s.hubspot(&snap, now)
+		return snap
+	}
 	if s.p == nil {
 		return snap
 	}
