@@ -59,7 +59,10 @@ type SlotLostError struct {
 }
 
 // recreate is the way back after a slot is gone.
-const recreate = "changes since its last position may be missing from the CRM: run pgcrm migrate --recreate-slot, then pgcrm backfill --all"
+const recreate = "changes since its last position may be missing from the CRM: " + again
+
+// again has a slot made anew and what was missed made good.
+const again = "run pgcrm migrate --recreate-slot, which has every mapped row sent again as pgcrm backfill --all does"
 
 // Error says what happened and what to run.
 func (e *SlotLostError) Error() string {
@@ -125,10 +128,10 @@ type PositionError struct {
 func (e *PositionError) Error() string {
 	if e.Start > e.Flushed {
 		return fmt.Sprintf("the stored position %s is beyond the end of the server's log, %s: this server was restored from a backup, "+
-			"or is another; run pgcrm migrate --recreate-slot, then pgcrm backfill --all", e.Start, e.Flushed)
+			"or is another; "+again, e.Start, e.Flushed)
 	}
 	return fmt.Sprintf("replication slot %s has confirmed %s, beyond the stored position %s: it was dropped and made anew, the state was restored from a backup, "+
-		"or another program used the slot; run pgcrm migrate --recreate-slot, then pgcrm backfill --all", e.Slot, e.Confirmed, e.Start)
+		"or another program used the slot; "+again, e.Slot, e.Confirmed, e.Start)
 }
 
 // Problems makes it an error of the environment.

@@ -6,5 +6,6 @@ import "github.com/spf13/cobra"
 func databaseCommands(env Environment) []*cobra.Command {
 	return []*cobra.Command{
 		newCheckCommand(env),
+		newMigrateCommand(env),
 	}
 }

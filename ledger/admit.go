@@ -8,7 +8,7 @@ import (
 const other = "give this set-up its own PGCRM_NAME (or PGCRM_SCHEMA), or remove the old one with `pgcrm uninstall`"
 
 // again is the way out where changes may be missing.
-const again = "run `pgcrm migrate --recreate-slot`, then `pgcrm backfill --all`"
+const again = "run `pgcrm migrate --recreate-slot`, which has every mapped row sent again as `pgcrm backfill --all` does"
 
 // Admit refuses a set-up that the state does not belong to, with all that
 // differs, each with its mend, as an [*Error]. Begin asks it; so may whoever

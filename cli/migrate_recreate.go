@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/mapping"
+)
+
+// slotRecreated is the reason of loads that stand in for a part of the log that
+// cannot be read any more.
+const slotRecreated = "slot_recreated"
+
+// recreateSlot drops the slot, makes it anew, and lets the state begin again
+// there. Its order is that of [ledger.Ledger.Rebase]: whatever it is cut off
+// after, no start takes the gap for read.
+func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book *ledger.Ledger, file *mapping.File, relations []*change.Relation, done *migrated) error {
+	server, err := cdc.Identify(ctx, m.db)
+	if err != nil {
+		return err
+	}
+	loads, err := allLoads(ctx, conn, file, relations)
+	if err != nil {
+		return err
+	}
+	in := m.instance(server)
+	state, known, err := book.Peek(ctx)
+	if err != nil {
+		return err
+	}
+	slot, exists, err := cdc.SlotInfo(ctx, conn, m.db.Slot)
+	switch {
+	case err != nil:
+		return err
+	case exists && slot.Active:
+		return &wrongError{[]string{fmt.Sprintf("an instance runs: replication slot %s is held by process %d; stop it first", slot.Name, slot.ActivePID)}}
+	case exists && (slot.Database != server.Database || slot.Plugin != "pgoutput"):
+		return &wrongError{[]string{fmt.Sprintf("PGCRM_SLOT: replication slot %s is not pgcrm's; choose another name", slot.Name)}}
+	case known:
+		if err := m.mayBeginAnew(state, in, slot, exists); err != nil {
+			return err
+		}
+	case exists && !slot.Lost():
+		return errSound
+	}
+	distrusted := known && !state.CleanStop
+	if distrusted {
+		if done.Distrusted, err = book.Distrust(ctx); err != nil {
+			return err
+		}
+	}
+	if err := cdc.DropSlot(ctx, conn, m.db.Slot); err != nil {
+		return err
+	}
+	if done.PublicationCreated, err = cdc.EnsurePublication(ctx, conn, m.db.Publication, relations); err != nil {
+		return err
+	}
+	if in.PublicationHash, err = cdc.PublicationHash(ctx, conn, m.db.Publication); err != nil {
+		return err
+	}
+	if slot, err = cdc.EnsureSlot(ctx, m.db); err != nil {
+		return err
+	}
+	if !slot.Created {
+		return errors.New("another process has made the slot meanwhile; run pgcrm migrate --recreate-slot again")
+	}
+	done.ofSlot(slot)
+	in.InitialCheckpoint = slot.ConsistentPoint
+	if _, err := book.Rebase(ctx, in, loads, distrusted); err != nil {
+		return err
+	}
+	if known {
+		for _, b := range loads {
+			done.Loads = append(done.Loads, b.Table)
+		}
+	}
+	return nil
+}
+
+// mayBeginAnew refuses where the log can be read on from the checkpoint, and
+// where the state belongs to somebody else.
+func (m *migrateCommand) mayBeginAnew(state ledger.State, in ledger.Instance, slot cdc.Slot, exists bool) error {
+	// What is another's stays so, whatever became of positions and timelines.
+	owned := in
+	owned.Timeline, owned.FlushedEnd = state.Instance.Timeline, state.Checkpoint
+	if m.adopt {
+		owned.SystemID, owned.Database = state.Instance.SystemID, state.Instance.Database
+	}
+	if err := state.Admit(owned); err != nil {
+		return err
+	}
+	sound := exists && !slot.Lost() && slot.ConfirmedFlush != 0 && slot.ConfirmedFlush <= state.Checkpoint && state.Admit(in) == nil
+	if sound {
+		return errSound
+	}
+	return nil
+}
+
+// allLoads has every mapping's rows sent again.
+func allLoads(ctx context.Context, conn *pgx.Conn, file *mapping.File, relations []*change.Relation) ([]ledger.Backfill, error) {
+	// The portal is not asked: which properties there are decides about none.
+	compiled, err := mapping.Compile(file, relations, nil)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*change.Relation{}
+	for _, rel := range relations {
+		byName[rel.String()] = rel
+	}
+	var loads []ledger.Backfill
+	for _, src := range compiled.Sources() {
+		b := ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: slotRecreated}
+		if b.Estimate, err = cdc.CountEstimate(ctx, conn, byName[src.Table]); err != nil {
+			return nil, err
+		}
+		loads = append(loads, b)
+	}
+	return loads, nil
+}
