@@ -5,10 +5,10 @@ import "github.com/spf13/cobra"
 // operatorCommands are those with which people look into things and ask for
 // others, beside the instance that runs.
 func operatorCommands(stop <-chan struct{}, env Environment) []*cobra.Command {
-	return []*cobra.Command{
+	return append(databaseCommands(env),
 		newDLQCommand(env),
 		newBackfillCommand(stop, env),
 		newExplainCommand(env),
 		newPlanCommand(env),
-	}
+	)
 }
