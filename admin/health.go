@@ -41,7 +41,7 @@ func strict(r *http.Request) bool {
 
 func notReady(snap Snapshot) []string {
 	if snap.State.Ready() {
-		return nil
+		return snap.Problems
 	}
 	line := "not ready: " + string(snap.State)
 	if snap.Detail != "" {

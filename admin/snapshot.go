@@ -32,7 +32,10 @@ type Snapshot struct {
 	State   State     `json:"state"`
 	Since   time.Time `json:"since"`
 	// Detail says in words what the state waits for or why it was entered.
-	Detail   string   `json:"detail,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Problems keep it from being ready though it streams, each with its mend: a
+	// mapped table that is not published, say.
+	Problems []string `json:"problems"`
 	DryRun   bool     `json:"dry_run,omitempty"`
 	Database Database `json:"database"`
 	Slot     Slot     `json:"slot"`
@@ -74,11 +77,17 @@ type Slot struct {
 	ActivePID    *int   `json:"active_pid"`
 	RestartLSN   LSN    `json:"restart_lsn"`
 	ConfirmedLSN LSN    `json:"confirmed_lsn"`
-	// RetainedWALBytes is the log the server keeps for the slot.
+	// RetainedWALBytes is the log the server keeps for the slot: the restart gap,
+	// which costs disk. It lags behind what was confirmed.
 	RetainedWALBytes *int64 `json:"retained_wal_bytes"`
+	// ConfirmedGapBytes is the log written since the confirmed position.
+	ConfirmedGapBytes *int64 `json:"confirmed_gap_bytes"`
 	// SafeWALBytes is what may still be written before the slot is lost; nil
 	// where the server sets no limit.
 	SafeWALBytes *int64 `json:"safe_wal_bytes"`
+	// SpilledBytes were written to the server's disk while decoding, because
+	// transactions exceeded logical_decoding_work_mem.
+	SpilledBytes *int64 `json:"spilled_bytes"`
 }
 
 // Log is how far the write-ahead log was read and accounted for.
@@ -162,6 +171,7 @@ func (s *Snapshot) fill() {
 	s.Database.Tables = orEmpty(s.Database.Tables)
 	s.CRM.Paused = orEmpty(s.CRM.Paused)
 	s.CRM.Quota = orEmpty(s.CRM.Quota)
+	s.Problems = orEmpty(s.Problems)
 	s.Held = orEmpty(s.Held)
 	s.Backfills = orEmpty(s.Backfills)
 	if s.Parked == nil {

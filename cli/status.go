@@ -155,10 +155,11 @@ func (s *status) postgres(snap *admin.Snapshot) {
 	case s.missing:
 		snap.Slot.Status, snap.Slot.Detail = "missing", "the slot does not exist"
 	case slot != nil:
-		retained := slot.RetainedBytes()
+		retained, gap, spilled := slot.RetainedBytes(), slot.LagBytes(), slot.SpilledBytes
 		snap.Slot.Status, snap.Slot.Detail = slot.WALStatus, slot.Health()
 		snap.Slot.RestartLSN, snap.Slot.ConfirmedLSN = admin.LSN(slot.RestartLSN), admin.LSN(slot.ConfirmedFlush)
 		snap.Slot.RetainedWALBytes, snap.Slot.SafeWALBytes = &retained, slot.SafeWALSize
+		snap.Slot.ConfirmedGapBytes, snap.Slot.SpilledBytes = &gap, &spilled
 		if slot.ActivePID != 0 {
 			pid := slot.ActivePID
 			snap.Slot.ActivePID = &pid
