@@ -7,5 +7,6 @@ func databaseCommands(env Environment) []*cobra.Command {
 	return []*cobra.Command{
 		newCheckCommand(env),
 		newMigrateCommand(env),
+		newStatusCommand(env),
 	}
 }

@@ -47,10 +47,19 @@ func newHealthcheckCommand(environ []string) *cobra.Command {
 	return cmd
 }
 
-// healthURL turns PGCRM_LISTEN into the URL to ask, empty where it is off: then
-// nothing can be asked, and a running process counts as well. Other variables
-// are not looked at, so that nothing but health decides.
+// healthURL is where health is asked for, empty where PGCRM_LISTEN is off: then
+// nothing can be asked, and a running process counts as well.
 func healthURL(environ []string, ready bool) (string, error) {
+	if ready {
+		return listenURL(environ, "/readyz")
+	}
+	return listenURL(environ, "/healthz")
+}
+
+// listenURL turns PGCRM_LISTEN into a URL of the instance that runs here, empty
+// where it is off. Other variables are not looked at, so that nothing but health
+// decides.
+func listenURL(environ []string, path string) (string, error) {
 	var listen []string
 	for _, pair := range environ {
 		if name, _, _ := strings.Cut(pair, "="); name == "PGCRM_LISTEN" || name == "PGCRM_LISTEN_FILE" {
@@ -71,10 +80,7 @@ func healthURL(environ []string, ready bool) (string, error) {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: "/healthz"}
-	if ready {
-		u.Path = "/readyz"
-	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: path}
 	return u.String(), nil
 }
 

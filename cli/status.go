@@ -155,19 +155,24 @@ func (s *status) postgres(snap *admin.Snapshot) {
 	case s.missing:
 		snap.Slot.Status, snap.Slot.Detail = "missing", "the slot does not exist"
 	case slot != nil:
-		retained, gap, spilled := slot.RetainedBytes(), slot.LagBytes(), slot.SpilledBytes
-		snap.Slot.Status, snap.Slot.Detail = slot.WALStatus, slot.Health()
-		snap.Slot.RestartLSN, snap.Slot.ConfirmedLSN = admin.LSN(slot.RestartLSN), admin.LSN(slot.ConfirmedFlush)
-		snap.Slot.RetainedWALBytes, snap.Slot.SafeWALBytes = &retained, slot.SafeWALSize
-		snap.Slot.ConfirmedGapBytes, snap.Slot.SpilledBytes = &gap, &spilled
-		if slot.ActivePID != 0 {
-			pid := slot.ActivePID
-			snap.Slot.ActivePID = &pid
-		}
-		snap.Log.ServerLSN = admin.LSN(slot.CurrentLSN)
-		lag := lagBytes(change.LSN(snap.Log.CheckpointLSN), slot)
-		snap.Log.LagBytes = &lag
+		showSlot(snap, slot)
 	}
+}
+
+// showSlot tells of the slot, and how far the checkpoint in snap is behind it.
+func showSlot(snap *admin.Snapshot, slot *cdc.Slot) {
+	retained, gap, spilled := slot.RetainedBytes(), slot.LagBytes(), slot.SpilledBytes
+	snap.Slot.Status, snap.Slot.Detail = slot.WALStatus, slot.Health()
+	snap.Slot.RestartLSN, snap.Slot.ConfirmedLSN = admin.LSN(slot.RestartLSN), admin.LSN(slot.ConfirmedFlush)
+	snap.Slot.RetainedWALBytes, snap.Slot.SafeWALBytes = &retained, slot.SafeWALSize
+	snap.Slot.ConfirmedGapBytes, snap.Slot.SpilledBytes = &gap, &spilled
+	if slot.ActivePID != 0 {
+		pid := slot.ActivePID
+		snap.Slot.ActivePID = &pid
+	}
+	snap.Log.ServerLSN = admin.LSN(slot.CurrentLSN)
+	lag := lagBytes(change.LSN(snap.Log.CheckpointLSN), slot)
+	snap.Log.LagBytes = &lag
 }
 
 // lagBytes counts from the checkpoint, or from the slot's confirmed position
