@@ -54,6 +54,8 @@ type runner struct {
 	started  time.Time
 	// onDelivery is told of each delivered record, for the demo; nil otherwise.
 	onDelivery func(pipeline.Delivery)
+	// stopping ends when the process is told to stop.
+	stopping context.Context
 
 	status status
 }
@@ -73,7 +75,19 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	stopping, halt := context.WithCancel(context.WithoutCancel(ctx))
+	defer halt()
+	r.stopping = stopping
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		select {
+		case <-stop:
+			r.log.Info("stopping", "within", r.cfg.Process.ShutdownTimeout.Duration)
+			halt()
+		case <-ctx.Done():
+		}
+		return nil
+	})
 	group.Go(func() error { return server.Serve(ctx) })
 	group.Go(func() error {
 		defer cancel()
@@ -288,6 +302,7 @@ func (r *runner) client() (*hubspot.Client, error) {
 		QuotaShare:  float64(r.cfg.Delivery.QuotaShare),
 		DailyLimit:  int(r.cfg.Delivery.DailyLimit),
 		UserAgent:   fmt.Sprintf("pgcrm/%s", version),
+		Stopping:    r.stopping,
 		Logger:      r.log,
 		ObserveCall: r.recorder.ObserveCall,
 		Now:         time.Now,

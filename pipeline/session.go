@@ -80,7 +80,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	// A worker outlives the front: what is in flight is finished.
 	workers := new(errgroup.Group)
 	workers.SetLimit(p.MaxInFlight)
-	front.Go(func() error { return s.dispatchLoop(frontCtx, hard, kill, workers) })
+	front.Go(func() error { return s.dispatchLoop(frontCtx, hard, stop, kill, workers) })
 
 	settled := make(chan error, 1)
 	go func() {

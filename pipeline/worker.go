@@ -28,8 +28,9 @@ type outcome struct {
 
 // dispatchLoop takes batches and starts a worker for each until ctx ends. The
 // workers run under hard, so that what is in flight outlives ctx. A worker that
-// fails kills the session: its batch would never be settled.
-func (s *session) dispatchLoop(ctx, hard context.Context, kill context.CancelCauseFunc, workers *errgroup.Group) error {
+// fails kills the session, since its batch would never be settled; but not once
+// the process is told to stop, when the others are to finish.
+func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, kill context.CancelCauseFunc, workers *errgroup.Group) error {
 	slots := make(chan struct{}, s.MaxInFlight)
 	for {
 		select {
@@ -51,7 +52,9 @@ func (s *session) dispatchLoop(ctx, hard context.Context, kill context.CancelCau
 			err := s.deliver(hard, batch)
 			if err != nil {
 				s.abandoned.Store(true)
-				kill(err)
+				if !stopped(stop) {
+					kill(err)
+				}
 			}
 			return err
 		})
@@ -61,8 +64,9 @@ func (s *session) dispatchLoop(ctx, hard context.Context, kill context.CancelCau
 // holdFor is how long a target rests whose configuration the CRM refuses.
 const holdFor = 30 * time.Second
 
-// deliver brings one batch to its outcomes. An error means that ctx has ended, or
-// what no waiting mends; the batch then stays unsettled, and redo finds it.
+// deliver brings one batch to its outcomes. An error means that ctx has ended,
+// that the process is told to stop, or what no waiting mends; what has no outcome
+// by then stays unsettled, and redo finds it.
 func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	target := batch[0].Source.Target
 	records, err := s.lookup(ctx, target, batch)
@@ -87,18 +91,19 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 		attempts []*attempt
 		call     deliverFunc
 	}{{writes, s.Deliverer.Deliver}, {archives, s.Deliverer.Archive}} {
-		got, err := s.send(ctx, target, part.attempts, part.call)
 		if err != nil {
-			return err
+			break
 		}
+		var got []outcome
+		got, err = s.send(ctx, target, part.attempts, part.call)
 		outcomes = append(outcomes, got...)
 	}
 	if len(outcomes) == 0 {
-		return nil
+		return err
 	}
 	select {
 	case s.results <- outcomes:
-		return nil
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -107,7 +112,8 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 type deliverFunc func(context.Context, *change.Target, []sink.Job) ([]sink.Verdict, error)
 
 // send makes the calls for attempts and gives the outcomes of those that were
-// decided. The others go back into the queue, their target at rest.
+// decided, with an error too. Without one the others go back into the queue,
+// their target at rest.
 func (s *session) send(ctx context.Context, target *change.Target, attempts []*attempt, call deliverFunc) ([]outcome, error) {
 	if len(attempts) == 0 {
 		return nil, nil
@@ -124,7 +130,6 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 			s.Log.Error("mapping_held", "object", target.Object, "match", target.Match, "error", hold)
 		}
 	case err != nil:
-		return nil, err
 	case s.holds.clear(target.Object):
 		s.Log.Info("mapping_goes_on", "object", target.Object)
 	}
@@ -139,6 +144,9 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 			a.entry.Doubt |= sink.Redone
 		}
 		undecided = append(undecided, a.entry)
+	}
+	if err != nil && hold == nil {
+		return outcomes, err
 	}
 	if len(undecided) > 0 {
 		s.queue.Return(undecided, holdFor)

@@ -52,6 +52,10 @@ type Config struct {
 	CallTimeout time.Duration
 	// MaxResponse bounds the bytes of one answer, unpacked; 64 MiB if zero.
 	MaxResponse int64
+	// Stopping, once it has ended, keeps every call from a further attempt, and
+	// from waiting for one, with ErrStopping; attempts under way are finished. Nil
+	// never ends.
+	Stopping context.Context
 	// UserAgent names the program; "pgcrm" if empty.
 	UserAgent string
 	// Logger takes what an operator should see; nothing is logged if nil.
@@ -123,6 +127,9 @@ func (cfg Config) withDefaults() (Config, *url.URL, error) {
 	}
 	if cfg.MaxResponse <= 0 {
 		cfg.MaxResponse = 64 << 20
+	}
+	if cfg.Stopping == nil {
+		cfg.Stopping = context.Background()
 	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "pgcrm"

@@ -16,15 +16,17 @@ import (
 // do attempts the call until it has a definite answer or ctx ends. It is the
 // only retry layer. The reply says, with an error too, how often the call was
 // tried and whether an attempt is without a definite answer. Errors are *Error
-// (a refusal), *AuthError (calls without a gate) or wrap ctx's.
+// (a refusal), *AuthError (calls without a gate), or wrap ctx's or ErrStopping.
 func (c *Client) do(ctx context.Context, k *call) (reply, error) {
 	var (
 		r    reply // the last one, with attempts and unanswered added up
 		last error // why the last attempt was not the last
 	)
+	wait, done := c.waiting(ctx)
+	defer done()
 	policy := &hinted{inner: newBackOff(), rand: c.cfg.Rand}
 	operation := func() error {
-		got, err := c.once(ctx, k, &r)
+		got, err := c.once(ctx, wait, k, &r)
 		if err == nil {
 			got.attempts, got.unanswered = r.attempts, r.unanswered
 			r = got
@@ -44,11 +46,35 @@ func (c *Client) do(ctx context.Context, k *call) (reply, error) {
 			slog.Duration("wait", wait.Round(time.Millisecond)), slog.Any("error", err))
 	}
 	// WithContext must be outermost, or a cancelled context sleeps to the end.
-	err := backoff.RetryNotify(operation, backoff.WithContext(policy, ctx), notify)
-	if err != nil && ctx.Err() != nil && last != nil {
+	err := backoff.RetryNotify(operation, backoff.WithContext(policy, wait), notify)
+	switch {
+	case err == nil || wait.Err() == nil:
+		return r, err
+	case last != nil && ctx.Err() != nil:
 		return r, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), last)
+	case last != nil:
+		return r, fmt.Errorf("%w; the last attempt: %v", ErrStopping, last) //nolint:errorlint // nobody must take it for a refusal
+	case ctx.Err() == nil && errors.Is(err, context.Canceled):
+		return r, ErrStopping
 	}
 	return r, err
+}
+
+// ErrStopping is the error of a call that was not made, or not made again,
+// because Config.Stopping has ended.
+var ErrStopping = errors.New("the process was told to stop")
+
+// waiting returns the context of everything that is not an attempt itself.
+func (c *Client) waiting(ctx context.Context) (wait context.Context, done func()) {
+	wait, cancel := context.WithCancelCause(ctx)
+	if c.cfg.Stopping.Err() != nil {
+		cancel(ErrStopping)
+	}
+	unhook := context.AfterFunc(c.cfg.Stopping, func() { cancel(ErrStopping) })
+	return wait, func() {
+		unhook()
+		cancel(nil)
+	}
 }
 
 // transient asks for another attempt, after wait at the earliest.
@@ -62,13 +88,16 @@ func (e *transient) Unwrap() error { return e.err }
 
 // once makes one attempt, after waiting for the gate, for a free slot and for
 // the governor, and again at once with a token that was renewed meanwhile.
-func (c *Client) once(ctx context.Context, k *call, sum *reply) (reply, error) {
+func (c *Client) once(ctx, wait context.Context, k *call, sum *reply) (reply, error) {
 	refused := ""
 	for {
+		if err := wait.Err(); err != nil {
+			return reply{}, err
+		}
 		leave := func() {}
 		if k.gate != "" {
 			var err error
-			if leave, err = c.gates.enter(ctx, k.gate); err != nil {
+			if leave, err = c.gates.enter(wait, k.gate); err != nil {
 				return reply{}, err
 			}
 		}
@@ -81,7 +110,7 @@ func (c *Client) once(ctx context.Context, k *call, sum *reply) (reply, error) {
 			}
 			continue
 		}
-		r, err := c.metered(ctx, k, token, sum)
+		r, err := c.metered(ctx, wait, k, token, sum)
 		if err != nil {
 			leave()
 			return r, err
@@ -186,14 +215,14 @@ func (g *gates) passed(ctx context.Context, log *slog.Logger, key string) {
 
 // metered makes one attempt within the bounds of calls in flight and of the
 // governor, and reports it.
-func (c *Client) metered(ctx context.Context, k *call, token string, sum *reply) (reply, error) {
+func (c *Client) metered(ctx, wait context.Context, k *call, token string, sum *reply) (reply, error) {
 	select {
 	case c.inFlight <- struct{}{}:
 		defer func() { <-c.inFlight }()
-	case <-ctx.Done():
-		return reply{}, ctx.Err()
+	case <-wait.Done():
+		return reply{}, wait.Err()
 	}
-	ticket, err := c.gov.acquire(ctx)
+	ticket, err := c.gov.acquire(wait)
 	if err != nil {
 		return reply{}, err
 	}
