@@ -29,7 +29,7 @@ func (st *State) Admit(in Instance) error {
 		differs("the state belongs to the slot %q, not %q; set PGCRM_SLOT=%s, or %s", was.Slot, in.Slot, was.Slot, other)
 	}
 	if was.PortalID != "" && in.PortalID != "" && was.PortalID != in.PortalID {
-		differs("the state belongs to the HubSpot portal %s, the token to %s; use a token of portal %[1]s, or %[3]s", was.PortalID, in.PortalID, other)
+		differs("the state belongs to the HubSpot portal %s, the token to %s; set HUBSPOT_ACCESS_TOKEN to one of portal %[1]s, or %[3]s", was.PortalID, in.PortalID, other)
 	}
 	if len(lines) == 0 && st.Checkpoint > in.FlushedEnd {
 		differs("the state is at %s, beyond the end of the server's log at %s: the server was restored from the past; %s", st.Checkpoint, in.FlushedEnd, again)
