@@ -8,5 +8,6 @@ func databaseCommands(env Environment) []*cobra.Command {
 		newCheckCommand(env),
 		newMigrateCommand(env),
 		newStatusCommand(env),
+		newUninstallCommand(env),
 	}
 }
