@@ -29,6 +29,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitWrong  = 2
+	exitDrift  = 3
 )
 
 // Main runs a command and returns its exit code. Closing stop asks it to finish;
@@ -109,6 +110,9 @@ func report(w io.Writer, err error) int {
 		return exitWrong
 	}
 	fmt.Fprintln(w, "pgcrm:", err)
+	if errors.As(err, new(*driftError)) {
+		return exitDrift
+	}
 	return exitFailed
 }
 

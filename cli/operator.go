@@ -10,5 +10,6 @@ func operatorCommands(stop <-chan struct{}, env Environment) []*cobra.Command {
 		newBackfillCommand(stop, env),
 		newExplainCommand(env),
 		newPlanCommand(env),
+		newVerifyCommand(env),
 	)
 }

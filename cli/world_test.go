@@ -229,7 +229,18 @@ func (w *world) patch(id string, values map[string]string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPatch, w.env["HUBSPOT_BASE_URL"]+"/crm/v3/objects/companies/"+id, bytes.NewReader(body))
+	w.call(http.MethodPatch, id, body)
+}
+
+// archive has somebody else delete a company, by its record id.
+func (w *world) archive(id string) {
+	w.t.Helper()
+	w.call(http.MethodDelete, id, nil)
+}
+
+func (w *world) call(method, id string, body []byte) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.env["HUBSPOT_BASE_URL"]+"/crm/v3/objects/companies/"+id, bytes.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -240,7 +251,7 @@ func (w *world) patch(id string, values map[string]string) {
 		w.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		w.t.Fatalf("change company %s: %s", id, resp.Status)
 	}
 }

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// verify runs pgcrm verify and returns its exit code and what it found, by
+// kind, cause and key.
+func (w *world) verify(args ...string) (int, verification, map[string]driftRecord) {
+	w.t.Helper()
+	o := w.run(append([]string{"verify", "-o", "json"}, args...)...)
+	var v verification
+	if err := json.Unmarshal([]byte(o.stdout), &v); err != nil {
+		w.t.Fatalf("%v\n%s%s", err, o.stdout, o.stderr)
+	}
+	found := map[string]driftRecord{}
+	for _, f := range v.Drift {
+		found[f.Kind+" "+f.Cause+" "+f.Key] = f
+	}
+	return o.code, v, found
+}
+
+func TestVerify(t *testing.T) {
+	w := newWorld(t)
+	w.exec("DELETE FROM accounts WHERE id > 10")
+	w.start()
+	if code, v, _ := w.verify("--all"); code != exitDone || v.Tables[0].Same != 10 || !v.Complete {
+		t.Fatalf("after the load: exit code %d, %+v", code, v.Tables[0])
+	}
+	if o := w.run("verify"); o.code != exitDone || !strings.Contains(o.stdout, "no drift") {
+		t.Errorf("got %+v", o)
+	}
+
+	three, _ := w.portal.Find("companies", "account_id", "3")
+	w.patch(three.ID, map[string]string{"plan": "free", "seats": "3.0"})
+	four, _ := w.portal.Find("companies", "account_id", "4")
+	w.archive(four.ID)
+	w.exec("INSERT INTO accounts VALUES (11, 'New', NULL, 'free', 1)") // no company
+	w.exec("DELETE FROM accounts WHERE id = 9")
+	if _, err := w.portal.Seed("companies", map[string]string{"account_id": "77"}); err != nil {
+		t.Fatal(err)
+	}
+	w.settles()
+	code, v, found := w.verify("--all", "--wait", "1s")
+	if code != exitDrift {
+		t.Errorf("exit code %d", code)
+	}
+	var kinds []string
+	for kind := range found {
+		kinds = append(kinds, kind)
+	}
+	for _, want := range []string{"different edited 3", "missing vanished 4", "missing parked 11", "extra  77"} {
+		if _, ok := found[want]; !ok {
+			t.Errorf("no %q among %q", want, kinds)
+		}
+	}
+	if n := v.Tables[0]; len(found) != 4 || n.Rows != 10 || n.Same != 7 || n.Missing != 2 || n.Different != 1 || v.Left != 1 || v.Extra != 1 {
+		t.Errorf("counted %+v, %d left, %d extra", n, v.Left, v.Extra)
+	}
+	want := []driftProperty{{Name: "plan", Database: "pro", CRM: "free", Cause: causeEdited}}
+	if diff := cmp.Diff(want, found["different edited 3"].Properties); diff != "" {
+		t.Error(diff)
+	}
+
+	o := w.run("verify", "--all", "--repair", "--wait", "1s")
+	if o.code != exitDrift || !strings.Contains(o.stdout, "asked: the rows are to be sent again (1 request); the running instance") {
+		t.Errorf("got %+v", o)
+	}
+	for _, want := range []string{"different", "edited", "plan", "missing", "vanished", "drift in 4 records"} {
+		if !strings.Contains(o.stdout+o.stderr, want) {
+			t.Errorf("no %q in\n%s%s", want, o.stdout, o.stderr)
+		}
+	}
+	w.eventually(func() string {
+		if got := w.company(3)["plan"]; got != "pro" {
+			return "the plan of 3 is still " + got
+		}
+		return ""
+	})
+	if code, _, found := w.verify("--table", "accounts"); code != exitDrift || len(found) != 2 {
+		t.Errorf("after the repair: exit code %d, %v", code, found)
+	}
+}
+
+func TestVerifyWithoutAnInstance(t *testing.T) {
+	w := newWorld(t)
+	// Nothing has run: all is undelivered, and the two without a company are missing.
+	code, v, found := w.verify("--sample", "100")
+	if n := v.Tables[0]; code != exitDrift || n.Missing != 2 || n.Different != 10 || found["missing undelivered 11"].Row != "11" {
+		t.Errorf("exit code %d, %+v", code, n)
+	}
+	w.refused("pgcrm migrate", "verify", "--repair")
+
+	stop := w.start()
+	stop()
+	w.exec("UPDATE accounts SET name = 'Renamed' WHERE id = 1")
+	_, _, found = w.verify()
+	if f := found["different undelivered 1"]; len(f.Properties) != 1 || f.Properties[0].CRM != "Company 1" {
+		t.Errorf("got %+v", found)
+	}
+	w.refused("contradict", "verify", "--all", "--sample", "5")
+	w.refused("--sample must be", "verify", "--sample", "0")
+	w.refused("is not in the mapping", "verify", "--table", "nothing")
+}
+
+func TestVerifyRowsThatAreGone(t *testing.T) {
+	w := newWorldWith(t, worldSchema, `version: 1
+tables:
+  accounts:
+    match: {account_id: id}
+    when: "seats != 5"
+    on_delete: {set: {plan: free, phone: "555"}}
+    on_missing: skip
+    properties: {name: name}
+`)
+	stop := w.start()
+	stop()
+	w.exec("DELETE FROM accounts WHERE id IN (2, 3)")
+	two, _ := w.portal.Find("companies", "account_id", "2")
+	w.patch(two.ID, map[string]string{"plan": "free", "phone": "555"})
+	code, v, found := w.verify("--all")
+	if code != exitDrift || len(found) != 1 || v.Left != 1 || v.Unjudged != 1 || v.Tables[0].Skipped != 3 || v.Tables[0].Orphaned != 1 {
+		t.Errorf("exit code %d, %+v, %+v", code, v, v.Tables[0])
+	}
+	if f := found["orphaned  3"]; len(f.Properties) != 2 || f.Table != "public.accounts" || f.Row != "3" {
+		t.Errorf("got %+v", found)
+	}
+}
