@@ -160,8 +160,13 @@ func (d *demo) createTables(ctx context.Context, url string) error {
 // startPortal starts the simulator with the properties that the mapping needs.
 // It knows most of the accounts as companies already.
 func (d *demo) startPortal() (*hubspotsim.Portal, string, func(), error) {
+	// A larger account's limits, and no end to the day's calls: what is shown is
+	// the pipeline, not the saving of calls.
+	limits := hubspotsim.DefaultLimits()
+	limits.Calls, limits.Daily = 190, 0
 	portal := hubspotsim.New(hubspotsim.Options{
 		Seed:         d.seed,
+		Limits:       &limits,
 		JournalLimit: 1000,
 		Properties: map[string][]hubspotsim.Property{
 			"companies": {
