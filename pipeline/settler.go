@@ -65,6 +65,12 @@ func (s *session) settleLoop(ctx context.Context) error {
 		if err := s.settle(ctx, outcomes, false); err != nil {
 			return err
 		}
+		if len(s.results) == 0 && s.loads.progressDue(s.queue) {
+			// That was the last row of a chunk; nothing else will carry its progress.
+			if err := s.settle(ctx, nil, false); err != nil {
+				return err
+			}
+		}
 	}
 }
 
