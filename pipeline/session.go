@@ -134,6 +134,10 @@ func (p *Pipeline) begin(ctx context.Context) (*session, error) {
 		if err := peek.Admit(p.instance(server)); err != nil {
 			return nil, ofLedger(err)
 		}
+		if peek.Instance.Timeline != server.Timeline {
+			p.Log.Warn("timeline_changed", "from", peek.Instance.Timeline, "to", server.Timeline,
+				"note", "every change of this server is read; if the failover lost commits of the old one, the CRM may hold them until the rows change again or are sent again: pgcrm verify --repair")
+		}
 	}
 	stream, err := p.Source.Open(ctx, start)
 	if err != nil {
