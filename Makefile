@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go test-matrix fuzz bench lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-matrix fuzz chaos mutants bench lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -60,6 +60,19 @@ test-matrix:
 ## fuzz: every fuzz target, FUZZ_SECONDS each, FUZZ_TOTAL in all
 fuzz:
 	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TOTAL)
+
+# Minutes of each part of chaos, and its seed; 0 draws one and prints it.
+MINUTES := 5
+SEED := 0
+
+## chaos: crash, replay and kill for MINUTES; SEED=N repeats a run that failed
+chaos:
+	go test ./pipeline -count=1 -timeout 0 -run TestCrashAndReplay -chaos.for $(MINUTES)m -chaos.first $(SEED)
+	go test ./internal/e2e -count=1 -timeout 0 -run TestKilledTenTimes -v -kill-seed=$(SEED) -kill-seconds=$$(( $(MINUTES) * 60 )) -kill-count=$$(( $(MINUTES) * 12 ))
+
+## mutants: break the rules of delivery one by one; the tests must notice each
+mutants:
+	PGCRM_MUTANTS=all go test ./pipeline -count=1 -timeout 60m -run TestMutants -v
 
 ## bench: every benchmark
 bench:
