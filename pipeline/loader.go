@@ -138,15 +138,18 @@ func (s *session) loadLoop(ctx context.Context) error {
 
 func (s *session) loadAll(ctx context.Context, backfills []ledger.Backfill) error {
 	if len(backfills) == 0 {
+		s.enter(Streaming, nil)
 		return nil
-	}
-	if err := s.quiet(ctx, backfills); err != nil {
-		return err
 	}
 	for _, b := range backfills {
 		if len(b.Keys) == 0 {
 			s.enter(Loading, nil)
 		}
+	}
+	if err := s.quiet(ctx, backfills); err != nil {
+		return err
+	}
+	for _, b := range backfills {
 		if err := s.load(ctx, b); err != nil {
 			return err
 		}

@@ -27,7 +27,6 @@ func (s *session) passRedo(ctx context.Context) error {
 	s.queue.Open()
 	close(s.redone)
 	s.Log.Info("redo_passed", "at", s.queue.Horizon().String(), "records", s.queue.Stats().Records)
-	s.enter(Streaming, nil)
 	return nil
 }
 
