@@ -62,13 +62,17 @@ func TestRefusesDatabase(t *testing.T) {
 			wants: []string{"PGCRM_DATABASE_URL…does not exist…database name"},
 		},
 		{
-			name:  "no REPLICATION",
-			setUp: func(w *world) { w.role("", "GRANT SELECT ON accounts TO %s", w.createHere(), "ALTER TABLE accounts OWNER TO %s") },
+			name: "no REPLICATION",
+			setUp: func(w *world) {
+				w.role("", "GRANT SELECT ON accounts TO %s", w.createHere(), "ALTER TABLE accounts OWNER TO %s")
+			},
 			wants: []string{"may not replicate…ALTER ROLE…REPLICATION"},
 		},
 		{
-			name:  "no SELECT",
-			setUp: func(w *world) { w.role("REPLICATION", w.createHere(), "CREATE PUBLICATION "+w.name+" FOR TABLE accounts") },
+			name: "no SELECT",
+			setUp: func(w *world) {
+				w.role("REPLICATION", w.createHere(), "CREATE PUBLICATION "+w.name+" FOR TABLE accounts")
+			},
 			wants: []string{"accounts…GRANT SELECT ON public.accounts TO"},
 		},
 		{
@@ -89,8 +93,11 @@ func TestRefusesDatabase(t *testing.T) {
 			wants: []string{"state schema…CREATE"},
 		},
 		{
-			name:  "missing table and column",
-			setUp: func(w *world) { w.exec("ALTER TABLE accounts RENAME COLUMN plan TO plans"); w.env["PGCRM_MAPPING"] += "  acounts:\n    match: {account_id: id}\n    properties: {city: city}\n" },
+			name: "missing table and column",
+			setUp: func(w *world) {
+				w.exec("ALTER TABLE accounts RENAME COLUMN plan TO plans")
+				w.env["PGCRM_MAPPING"] += "  acounts:\n    match: {account_id: id}\n    properties: {city: city}\n"
+			},
 			wants: []string{"PGCRM_MAPPING:8:…plan…did you mean plans?", "acounts…accounts"},
 		},
 		{
@@ -114,8 +121,10 @@ func TestRefusesDatabase(t *testing.T) {
 			wants: []string{"accounts…SET LOGGED"},
 		},
 		{
-			name:  "a publication of others that lacks the table",
-			setUp: func(w *world) { w.exec("CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION " + w.name + " FOR TABLE other") },
+			name: "a publication of others that lacks the table",
+			setUp: func(w *world) {
+				w.exec("CREATE TABLE other (id int PRIMARY KEY); CREATE PUBLICATION " + w.name + " FOR TABLE other")
+			},
 			wants: []string{"publication…lacks public.accounts…ALTER PUBLICATION…ADD TABLE"},
 		},
 		{

@@ -209,7 +209,7 @@ func TestRefusesStrangers(t *testing.T) {
 
 		second := pgtest.New(t, "shared_buffers", "16MB")
 		pgtest.Exec(t, second.URL("postgres"), oneTable)
-		w.with("PGCRM_DATABASE_URL=" + second.URL("postgres")).refuses("another Postgres server…PGCRM_NAME", "belongs to the database…PGCRM_NAME")
+		w.with("PGCRM_DATABASE_URL="+second.URL("postgres")).refuses("another Postgres server…PGCRM_NAME", "belongs to the database…PGCRM_NAME")
 		conn := connect(t, second.URL("postgres"))
 		var slots int
 		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_replication_slots").Scan(&slots); err != nil || slots != 0 {
