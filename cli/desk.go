@@ -133,22 +133,6 @@ func (v *view) sources(rel *change.Relation) []*change.Source {
 	return list
 }
 
-// attached opens the ledger and reads what it knows of the mapping's targets.
-// known is false where nothing has run yet.
-func (d *desk) attached(ctx context.Context, v *view) (book *ledger.Ledger, state ledger.State, known bool, err error) {
-	if book, err = d.ledger(ctx); err != nil {
-		return nil, state, false, err
-	}
-	if state, known, err = book.Peek(ctx); err == nil && known {
-		err = book.Attach(ctx, v.mapping.Targets())
-	}
-	if err != nil {
-		book.Close()
-		return nil, state, false, err
-	}
-	return book, state, known, nil
-}
-
 // instanceRuns reports whether some instance holds the slot. Where that cannot be
 // told it says so in words.
 func (d *desk) instanceRuns(ctx context.Context) (bool, error) {
