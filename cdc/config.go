@@ -30,6 +30,10 @@ type Config struct {
 	// LockTimeout bounds one attempt to create the slot, which waits for every
 	// open transaction that has written. Default 10s.
 	LockTimeout time.Duration
+	// OnRelation is told when the stream announces a table, which it does after
+	// each change of it. It is called by the goroutine of the stream and must not
+	// block. Nil is not called.
+	OnRelation func()
 	// Logger takes what is worth knowing while waiting. Nil discards.
 	Logger *slog.Logger
 }

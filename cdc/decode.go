@@ -17,6 +17,8 @@ import (
 type decoder struct {
 	relations map[uint32]*relation
 	last      *relation // of the row before: rows of one table come in runs
+	// onRelation is told of each announcement of a table; it may be nil.
+	onRelation func()
 
 	// The transaction being read.
 	inTx       bool

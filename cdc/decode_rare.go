@@ -20,6 +20,9 @@ func (d *decoder) rare(msg []byte) (emit bool, err error) {
 	switch m := parsed.(type) {
 	case *pglogrepl.RelationMessage:
 		d.relation(m)
+		if d.onRelation != nil {
+			d.onRelation()
+		}
 		return false, nil
 	case *pglogrepl.TruncateMessage:
 		return true, d.truncate(m)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,7 +19,16 @@ import (
 // it suits, whoever owns it; otherwise, and where the rights do not suffice, the
 // error has [Problems] with the statements to run.
 func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) (created bool, err error) {
+	return ensurePublication(ctx, conn, name, rels, 0)
+}
+
+// ensurePublication waits for locks no longer than patience, 0 for as long as it
+// takes.
+func ensurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation, patience time.Duration) (created bool, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = "+milliseconds(patience)); err != nil {
+			return err
+		}
 		// Two instances that start together take turns.
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "pgcrm publication "+name); err != nil {
 			return err

@@ -47,7 +47,7 @@ func newStream(cfg Config, conn *pgconn.PgConn, f *frames, server Server, start 
 	s := &Stream{
 		conn:      conn,
 		frames:    f,
-		dec:       decoder{relations: map[uint32]*relation{}},
+		dec:       decoder{relations: map[uint32]*relation{}, onRelation: cfg.OnRelation},
 		log:       cfg.logger(),
 		slot:      cfg.Slot,
 		server:    server,

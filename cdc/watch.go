@@ -1,0 +1,179 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgcrm/pgcrm/change"
+)
+
+// Watched is what a look at the publication of a running stream has found.
+type Watched struct {
+	// Tables tells, by name, how each table is published. A table with a problem
+	// is left out.
+	Tables map[Name]Membership
+	// Restored are the statements that were run to publish again what was not.
+	Restored []string
+	// Problems keep tables from being followed: one line each, with its mend.
+	Problems []string
+}
+
+// Membership stands for the time since when a table is published without a
+// break, and the way it is. Where it differs from one seen before, changes in
+// between may not be in the stream: the table was dropped and made anew, or left
+// the publication and came back, or the publication itself did.
+type Membership string
+
+// restorePatience bounds the wait for a table's lock: whoever wants one on it
+// queues behind.
+const restorePatience = 2 * time.Second
+
+// WatchPublication looks whether the tables are still published, all columns that
+// are read among them. The stream does not tell: a table that was dropped and
+// made anew is no longer in the publication, and from Postgres 18 on not even a
+// publication that is gone stops it. What is missing is restored where the
+// publication is pgcrm's own or is gone altogether, as [EnsurePublication] would;
+// else it is a problem.
+func WatchPublication(ctx context.Context, conn *pgx.Conn, cfg Config, tables []Name, columns func(Name) []string) (Watched, error) {
+	w := Watched{Tables: map[Name]Membership{}}
+	found, err := findTables(ctx, conn, tables)
+	if err != nil {
+		return w, err
+	}
+	var rels []*change.Relation
+	for _, name := range tables {
+		t, ok := found[name]
+		switch {
+		case !ok:
+			w.Problems = append(w.Problems, fmt.Sprintf("table %s is gone: its changes cannot be followed; bring it back, or take it out of the mapping", name))
+		case t.kind != "r" && t.kind != "p":
+			w.Problems = append(w.Problems, t.problems(name)...)
+		default:
+			rels = append(rels, &change.Relation{OID: t.oid, Schema: name.Schema, Name: name.Table})
+		}
+	}
+	if len(rels) == 0 {
+		return w, nil
+	}
+	if err := w.restore(ctx, conn, cfg, rels); err != nil {
+		return w, err
+	}
+	return w, w.members(ctx, conn, cfg, rels, columns)
+}
+
+// restore makes the publication suit, or says what would.
+func (w *Watched) restore(ctx context.Context, conn *pgx.Conn, cfg Config, rels []*change.Relation) error {
+	plan, err := planPublication(ctx, conn, cfg.Publication, rels)
+	if err != nil || len(plan.problems) == 0 && len(plan.statements) == 0 {
+		return err
+	}
+	if len(plan.problems) == 0 {
+		_, err = ensurePublication(ctx, conn, cfg.Publication, rels, restorePatience)
+		if err == nil {
+			w.Restored = plan.statements
+			return nil
+		}
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) {
+			return err
+		}
+		plan.problems = []string{fmt.Sprintf("publication %s cannot be restored now (%s); it is tried again, or run %s",
+			quote(cfg.Publication), pg.Message, strings.Join(plan.statements, "; "))}
+	}
+	w.Problems = append(w.Problems, plan.problems...)
+	return nil
+}
+
+// members reads how the tables are published, of a publication that there is.
+func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels []*change.Relation, columns func(Name) []string) error {
+	p, ok, err := DescribePublication(ctx, conn, cfg.Publication)
+	if err != nil || !ok {
+		return err
+	}
+	tokens, live, err := memberships(ctx, conn, cfg.Publication, rels)
+	if err != nil {
+		return err
+	}
+	for _, rel := range rels {
+		name := Name{rel.Schema, rel.Name}
+		published := p.Table(rel.OID)
+		if published == nil {
+			continue // the plan says so
+		}
+		var absent, hidden []string
+		for _, col := range columns(name) {
+			switch generated, ok := live[rel.OID][col]; {
+			case !ok:
+				absent = append(absent, col)
+			case published.Columns != nil && !generated && !slices.Contains(published.Columns, col):
+				hidden = append(hidden, col)
+			}
+		}
+		if len(absent) > 0 {
+			w.Problems = append(w.Problems, fmt.Sprintf("table %s has no column %s any more, which the mapping reads; bring it back, or take it out of the mapping", rel, names(absent)))
+		}
+		if len(hidden) > 0 {
+			w.Problems = append(w.Problems, fmt.Sprintf("publication %s leaves out columns of %s that the mapping reads: %s; let its owner publish them too",
+				quote(cfg.Publication), rel, names(hidden)))
+		}
+		if len(absent)+len(hidden) == 0 {
+			w.Tables[name] = tokens[rel.OID]
+		}
+	}
+	return nil
+}
+
+// memberships reads, by table, what changes when a table comes into the
+// publication anew, or what is published of it changes: its own oid, the
+// publication's with the transaction that last set its options, and the rows that
+// list it or one of its partition roots, with filter and column list. And it
+// reads which columns there are, and whether they are generated.
+func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels []*change.Relation) (map[uint32]Membership, map[uint32]map[string]bool, error) {
+	oids := make([]uint32, len(rels))
+	for i, rel := range rels {
+		oids[i] = rel.OID
+	}
+	schemas := "''"
+	if conn.PgConn().ParameterStatus("server_version") >= "15" { // as text: 14 is the only one below
+		schemas = `(SELECT string_agg(to_jsonb(n)::text, ' ' ORDER BY n.oid) FROM pg_publication_namespace n
+			WHERE n.pnpubid = p.oid AND n.pnnspid IN (SELECT a.relnamespace FROM pg_class a WHERE a.oid = c.oid OR a.oid IN (SELECT pg_partition_ancestors(c.oid))))`
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT c.oid, md5(concat_ws(' ', c.oid, p.oid, p.xmin,
+				(SELECT string_agg(to_jsonb(r)::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r
+					WHERE r.prpubid = p.oid AND (r.prrelid = c.oid OR r.prrelid IN (SELECT pg_partition_ancestors(c.oid)))),
+				`+schemas+`)),
+			ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+			ARRAY(SELECT a.attgenerated <> '' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+		FROM pg_class c, pg_publication p WHERE c.oid = ANY ($1) AND p.pubname = $2`, oids, publication)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at what publication %s publishes: %w", quote(publication), err)
+	}
+	tokens, live := map[uint32]Membership{}, map[uint32]map[string]bool{}
+	var (
+		oid       uint32
+		token     string
+		columns   []string
+		generated []bool
+	)
+	_, err = pgx.ForEachRow(rows, []any{&oid, &token, &columns, &generated}, func() error {
+		tokens[oid] = Membership(token)
+		live[oid] = map[string]bool{}
+		for i, col := range columns {
+			live[oid][col] = generated[i]
+		}
+		columns, generated = nil, nil
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at what publication %s publishes: %w", quote(publication), err)
+	}
+	return tokens, live, nil
+}

@@ -1,0 +1,134 @@
+package cdc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// watch looks at table t, of which id and v are read.
+func (d *database) watch() Watched {
+	d.Helper()
+	w, err := WatchPublication(d.ctx, d.conn, d.cfg, []Name{{"public", "t"}}, func(Name) []string { return []string{"id", "v"} })
+	if err != nil {
+		d.Fatal(err)
+	}
+	return w
+}
+
+func TestWatchPublication(t *testing.T) {
+	const table = `CREATE TABLE t (id int PRIMARY KEY, v text)`
+	d := newDatabase(t)
+	d.exec(table, `CREATE TABLE other (id int PRIMARY KEY)`)
+	d.publish("t", "other")
+	name := Name{"public", "t"}
+	pub := quote(d.cfg.Publication)
+	before := d.watch()
+	if len(before.Problems)+len(before.Restored) > 0 || before.Tables[name] == "" {
+		t.Fatalf("%+v", before)
+	}
+	for _, c := range []struct {
+		name     string
+		do       []string
+		restored string // part of a statement; empty for nothing
+		problem  string
+		renewed  bool // the table is published anew
+	}{
+		{"nothing", nil, "", "", false},
+		{"a new column", []string{`ALTER TABLE t ADD w int`}, "", "", false},
+		{"other tables come and go", []string{`CREATE TABLE third (id int PRIMARY KEY)`, `ALTER PUBLICATION ` + pub + ` ADD TABLE third`, `ALTER PUBLICATION ` + pub + ` DROP TABLE other`}, "", "", false},
+		{"taken out", []string{`ALTER PUBLICATION ` + pub + ` DROP TABLE t`}, `ADD TABLE "public"."t"`, "", true},
+		{"taken out and put back", []string{`ALTER PUBLICATION ` + pub + ` DROP TABLE t`, `ALTER PUBLICATION ` + pub + ` ADD TABLE t`}, "", "", true},
+		{"made anew", []string{`DROP TABLE t`, table}, `ADD TABLE "public"."t"`, "", true},
+		{"deletes not published", []string{`ALTER PUBLICATION ` + pub + ` SET (publish = 'insert')`}, `SET (publish`, "", true},
+		{"the publication made anew", []string{`DROP PUBLICATION ` + pub}, `CREATE PUBLICATION`, "", true},
+		{"the table gone", []string{`DROP TABLE t`}, "", "table public.t is gone", false},
+		{"a view in its place", []string{`CREATE VIEW t AS SELECT 1 AS id`}, "", "public.t is a view", false},
+		{"back without a column", []string{`DROP VIEW t`, `CREATE TABLE t (id int PRIMARY KEY)`}, `ADD TABLE`, "table public.t has no column v any more", false},
+		{"the column back", []string{`ALTER TABLE t ADD v text`}, "", "", true},
+	} {
+		d.exec(c.do...)
+		w := d.watch()
+		if got := strings.Join(w.Restored, "; "); (got == "") != (c.restored == "") || !strings.Contains(got, c.restored) {
+			t.Errorf("%s: restored %q", c.name, got)
+		}
+		if got := strings.Join(w.Problems, "; "); (got == "") != (c.problem == "") || !strings.Contains(got, c.problem) {
+			t.Errorf("%s: problems %q", c.name, got)
+		}
+		token := w.Tables[name]
+		if (token == "") != (c.problem != "") {
+			t.Errorf("%s: membership %q", c.name, token)
+		}
+		if token != "" {
+			if renewed := token != before.Tables[name]; renewed != c.renewed {
+				t.Errorf("%s: published anew is %v", c.name, renewed)
+			}
+			before = w
+		}
+	}
+	s := d.open(0)
+	d.exec(`INSERT INTO t VALUES (1)`)
+	d.until(s, "insert public.t (1,NULL)")
+}
+
+func TestWatchPublicationOfOthers(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY, v text, w text)`, `CREATE TABLE other (id int PRIMARY KEY)`,
+		`CREATE PUBLICATION `+quote(d.cfg.Publication)+` FOR TABLE t, other`)
+	before := d.watch()
+	d.exec(`ALTER PUBLICATION ` + quote(d.cfg.Publication) + ` DROP TABLE t`)
+	if w := d.watch(); len(w.Restored) > 0 || len(w.Problems) != 1 || !strings.Contains(w.Problems[0], `let its owner run ALTER PUBLICATION "My ""pub""" ADD TABLE "public"."t"`) {
+		t.Errorf("%+v", w)
+	}
+	if d.version() >= 150000 {
+		d.exec(`ALTER PUBLICATION ` + quote(d.cfg.Publication) + ` ADD TABLE t (id, w)`)
+		if w := d.watch(); len(w.Problems) != 1 || !strings.Contains(w.Problems[0], "leaves out columns of public.t that the mapping reads: v;") || len(w.Tables) > 0 {
+			t.Errorf("%+v", w)
+		}
+		d.exec(`ALTER PUBLICATION ` + quote(d.cfg.Publication) + ` DROP TABLE t`)
+	}
+	d.exec(`ALTER PUBLICATION ` + quote(d.cfg.Publication) + ` ADD TABLE t`)
+	if w := d.watch(); len(w.Problems) > 0 || w.Tables[Name{"public", "t"}] == before.Tables[Name{"public", "t"}] {
+		t.Errorf("%+v", w)
+	}
+}
+
+// TestRestoringWaitsForNobodyLong has the application hold its table.
+func TestRestoringWaitsForNobodyLong(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY, v text)`)
+	d.publish("t")
+	d.exec(`DROP TABLE t`, `CREATE TABLE t (id int PRIMARY KEY, v text)`)
+	app := d.connect()
+	if _, err := app.Exec(d.ctx, `BEGIN; LOCK TABLE t`); err != nil {
+		t.Fatal(err)
+	}
+	if w := d.watch(); len(w.Problems) != 1 || !strings.Contains(w.Problems[0], "cannot be restored now (canceling statement due to lock timeout)") {
+		t.Errorf("%+v", w)
+	}
+	if _, err := app.Exec(d.ctx, `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if w := d.watch(); len(w.Problems) > 0 || len(w.Restored) != 1 {
+		t.Errorf("%+v", w)
+	}
+}
+
+func TestOnRelationIsToldOfEachAnnouncement(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	d.publish("t")
+	told := 0
+	d.cfg.OnRelation = func() { told++ }
+	s := d.open(0)
+	for n := range 3 {
+		d.exec(fmt.Sprintf(`INSERT INTO t VALUES (%d)`, n))
+		d.until(s, fmt.Sprintf("insert public.t (%d", n))
+		if n == 1 {
+			d.exec(`ALTER TABLE t ADD v text`)
+		}
+	}
+	if told != 2 {
+		t.Errorf("told %d times", told)
+	}
+}
