@@ -73,7 +73,7 @@ func TestB2AChunkThatIsBehindTheStreamIsReadAgain(t *testing.T) {
 		l.loaded()
 		l.crmHas(1, "2", "2")
 		l.locked(func() {
-			if n := strings.Count(strings.Join(l.trace.lines, "\n"), "read_again"); n == 0 {
+			if n := strings.Count(strings.Join(l.trace.all(), "\n"), "read_again"); n == 0 {
 				t.Error("the chunk was taken though it did not show what was streamed before")
 			}
 		})

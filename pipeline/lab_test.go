@@ -46,7 +46,7 @@ func (l *lab) end() {
 		l.t.Error(f)
 	}
 	if l.t.Failed() {
-		l.t.Log("what happened:\n" + strings.Join(l.trace.lines, "\n"))
+		l.t.Log("what happened:\n" + strings.Join(l.trace.all(), "\n"))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -137,6 +138,13 @@ type trace struct {
 	began time.Time
 	lines []string
 	off   bool
+}
+
+// all is what happened so far.
+func (t *trace) all() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.lines)
 }
 
 func (t *trace) add(format string, args ...any) {
