@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 		Mapping: Mapping{Backfill: true},
 		Delivery: Delivery{
 			BatchSize: 100, FlushInterval: Duration{time.Second}, MaxInFlight: 4, QuotaShare: 0.8,
-			BufferBytes: 64 << 20, RecheckMissing: Duration{time.Hour},
+			BufferBytes: 64 << 20, RecheckMissing: Duration{time.Hour}, LateWindow: Duration{150 * time.Second},
 		},
 		Process: Process{ShutdownTimeout: Duration{20 * time.Second}},
 		Admin:   Admin{Listen: "127.0.0.1:9847"},
@@ -113,7 +113,7 @@ func TestEveryVariable(t *testing.T) {
 		Mapping: Mapping{Document: Document{Name: "PGCRM_MAPPING", Text: "{version: 1}"}, DryRun: true, HoldAbove: &zero},
 		Delivery: Delivery{
 			BatchSize: 7, MaxInFlight: 1, RateLimit: Rate{50, 10 * time.Second}, QuotaShare: 0.125, DailyLimit: 1000,
-			BufferBytes: 1e6, RecheckMissing: Duration{90 * time.Second}, DLQRetention: Duration{720 * time.Hour},
+			BufferBytes: 1e6, RecheckMissing: Duration{90 * time.Second}, LateWindow: Duration{150 * time.Second}, DLQRetention: Duration{720 * time.Hour},
 		},
 		Process: Process{ShutdownTimeout: Duration{time.Minute}},
 		Admin:   Admin{Listen: ":0", Token: Secret{name: "PGCRM_ADMIN_TOKEN", value: "letmein"}, ShowValues: true},

@@ -20,6 +20,7 @@ type Settlement struct {
 	Deliveries        []Delivery
 	Letters           []Letter
 	Chunks            []ChunkDone
+	Doubts            []Doubt
 }
 
 // Delivery is the end of one version of a record.
@@ -126,6 +127,9 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) error {
 			done.addString(column)
 		}
 		t.add(chunkStatement, wireInt8(c.ID), done.bytes(), wireInt8(c.Rows), wireBool(c.Last))
+	}
+	if err := l.addDoubts(ctx, t, s.Doubts); err != nil {
+		return err
 	}
 	return explainSettle(t.commit(ctx))
 }

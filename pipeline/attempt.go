@@ -86,6 +86,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 	o := outcome{
 		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused),
 		// Of a record that was never delivered, what the change leaves out is missing.
+		late:   v.Unanswered || a.unclean && e.Doubt&sink.Redone != 0,
 		reread: e.Reread || a.record == nil && !e.Whole && !a.loads.covers(e.Source),
 	}
 	switch v.Outcome {

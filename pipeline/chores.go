@@ -15,6 +15,8 @@ const (
 	// streamedEnough is from how many remembered transactions on a snapshot is
 	// taken to forget those that are complete.
 	streamedEnough = 10_000
+	// lateEvery is how often it is looked for records whose doubt has ended.
+	lateEvery = 5 * time.Second
 	// purgeEvery is how often letters that are too old are removed.
 	purgeEvery = time.Minute
 )
@@ -31,6 +33,12 @@ func (s *session) chores(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.LateWindow > 0 && now.Sub(s.lateAsked) >= min(lateEvery, s.LateWindow) {
+		s.lateAsked = now
+		if err := s.requestLate(ctx, now); err != nil {
+			return err
+		}
+	}
 	if s.LetterRetention > 0 && now.Sub(s.purged) >= purgeEvery {
 		s.purged = now
 		return s.persist(ctx, "purge_letters", func() error {
@@ -42,6 +50,18 @@ func (s *session) chores(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+// requestLate has the records sent once more that an unanswered request may have
+// changed meanwhile. A fence that would keep it from doing so does not exist.
+func (s *session) requestLate(ctx context.Context, now time.Time) error {
+	return s.persist(ctx, "request_late", func() error {
+		n, err := s.Ledger.RequestLate(ctx, now, requestRows, Late)
+		if n > 0 {
+			s.Log.Info("late_requests_over", "records", n, "note", "they are read and sent once more")
+		}
+		return err
+	})
 }
 
 // trim forgets streamed transactions that are complete, so that few are

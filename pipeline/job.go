@@ -20,6 +20,8 @@ const (
 	Retry = "retry"
 	// Recheck: the record was missing; perhaps it exists by now.
 	Recheck = "recheck"
+	// Late: a request without an answer may have changed the record afterwards.
+	Late = "late"
 	// Repair: the CRM was seen to hold something else than the ledger says.
 	Repair = "repair"
 )
@@ -90,7 +92,7 @@ func (j *job) runKeys(ctx context.Context) error {
 // distrust has rows sent without a look at the ledger where it was seen to be
 // wrong, or where a person asked.
 func (j *job) distrust() sink.Doubt {
-	if j.Reason == Repair || j.Reason == Retry {
+	if j.Reason == Repair || j.Reason == Retry || j.Reason == Late {
 		return sink.Redone
 	}
 	return 0

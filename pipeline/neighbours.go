@@ -120,6 +120,7 @@ type Ledger interface {
 	FinishBackfill(ctx context.Context, id int64) error
 	FailBackfill(ctx context.Context, id int64, message string) error
 	Letters(ctx context.Context, f ledger.Filter) ([]ledger.Parked, error)
+	RequestLate(ctx context.Context, now time.Time, limit int, reason string) (int64, error)
 	DropLetters(ctx context.Context, f ledger.Filter) (int64, error)
 }
 

@@ -39,6 +39,12 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Ready waits until a call could be made. It may be nil.
 	Ready func(ctx context.Context) error
+	// Until returns a context for the CRM's calls with which, once front has
+	// ended, no further attempt is made. It may be nil.
+	Until func(ctx, front context.Context) context.Context
+	// LateWindow is how long a request without an answer may still take effect.
+	// Records of such requests are sent once more after it. 0 is never.
+	LateWindow time.Duration
 	// Gather tells how long a change may be held now to gather company.
 	Gather func() time.Duration
 	// Backfill sends the rows that exist when a table is first mapped.
@@ -64,6 +70,8 @@ type Pipeline struct {
 	Config
 	state   atomic.Pointer[Phase]
 	session atomic.Pointer[session]
+	// tidy is how the last session ended; Run's goroutine alone uses it.
+	tidy tidy
 	// progressed is when a record was last accounted for, in Unix nanoseconds.
 	progressed atomic.Int64
 	// passed is where the changes begin that the last pass of redo left out:
@@ -76,6 +84,9 @@ type Pipeline struct {
 func New(cfg Config) *Pipeline {
 	if cfg.Beat == nil {
 		cfg.Beat = func(string) {}
+	}
+	if cfg.Until == nil {
+		cfg.Until = func(ctx, _ context.Context) context.Context { return ctx }
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func(context.Context) error { return nil }

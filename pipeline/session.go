@@ -52,7 +52,11 @@ type session struct {
 
 	read reading
 
-	rechecked, purged time.Time // the loader's
+	// unclean is set where whoever held the slot before may have left requests
+	// without an answer.
+	unclean bool
+
+	rechecked, purged, lateAsked time.Time // the loader's
 }
 
 // runSession takes the slot, opens the road, and walks it to its end.
@@ -80,7 +84,10 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	// A worker outlives the front: what is in flight is finished.
 	workers := new(errgroup.Group)
 	workers.SetLimit(p.MaxInFlight)
-	front.Go(func() error { return s.dispatchLoop(frontCtx, hard, stop, kill, workers) })
+	// Once the front has ended another instance may have the slot: calls under way
+	// are finished, and none is begun.
+	sending := p.Until(hard, frontCtx)
+	front.Go(func() error { return s.dispatchLoop(frontCtx, sending, stop, kill, workers) })
 
 	settled := make(chan error, 1)
 	go func() {
@@ -97,6 +104,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	close(s.results)
 	settleErr := <-settled
 	timer.Stop()
+	p.tidy = tidy{epoch: s.state.Epoch, ok: !s.abandoned.Load()}
 	s.close(ctx, frontErr, settleErr)
 
 	switch {
@@ -104,7 +112,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 		return settleErr
 	case errors.Is(frontErr, errStopping):
 		return nil
-	case workErr != nil && ctx.Err() == nil && !isShutdown(workErr):
+	case frontErr == nil && workErr != nil && ctx.Err() == nil && !isShutdown(workErr):
 		return workErr
 	default:
 		return frontErr
@@ -178,6 +186,7 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		results:  make(chan []outcome, p.MaxInFlight),
 		holds:    holds{},
 
+		unclean:   !state.First && !state.CleanStop && (!p.tidy.ok || p.tidy.epoch+1 != state.Epoch),
 		rechecked: p.Now(),
 	}
 	s.loads = newLoads(s)
@@ -241,6 +250,12 @@ func (s *session) close(ctx context.Context, frontErr, settleErr error) {
 	if err := s.stream.Close(ctx); err != nil {
 		s.Log.Debug("stream_close", "error", err)
 	}
+}
+
+// tidy tells whether a session of this process had an outcome for every request.
+type tidy struct {
+	epoch int64
+	ok    bool
 }
 
 // holds remembers which targets wait for a configuration to be mended.

@@ -147,6 +147,11 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 			settlement.Deliveries = append(settlement.Deliveries, *o.delivery)
 		}
 		settlement.Letters = append(settlement.Letters, o.letters...)
+		if o.late && o.delivery != nil && s.LateWindow > 0 {
+			settlement.Doubts = append(settlement.Doubts, ledger.Doubt{
+				Source: o.entry.Source, Row: o.entry.Row, Until: o.answered.Add(s.LateWindow),
+			})
+		}
 	}
 	if err := s.requestRereads(ctx, outcomes); err != nil {
 		return err

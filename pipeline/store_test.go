@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
@@ -411,6 +412,10 @@ func (b *book) Letters(context.Context, ledger.Filter) ([]ledger.Parked, error) 
 
 func (b *book) KeysOf(context.Context, *change.Source, string) ([]string, error) {
 	return nil, errors.New("no row is gone here")
+}
+
+func (b *book) RequestLate(context.Context, time.Time, int, string) (int64, error) {
+	return 0, errors.New("nothing is late here")
 }
 
 func (b *book) DropLetters(context.Context, ledger.Filter) (int64, error) {

@@ -21,7 +21,9 @@ type outcome struct {
 	name     string // for the metric
 	// reread is set where the row is to be read, since the record lacks values
 	// that the stream does not carry.
-	reread   bool
+	reread bool
+	// late is set where a request without an answer may still change the record.
+	late     bool
 	sent     change.Props
 	answered time.Time
 }
@@ -29,7 +31,7 @@ type outcome struct {
 // dispatchLoop takes batches and starts a worker for each until ctx ends. The
 // workers run under hard, so that what is in flight outlives ctx. A worker that
 // fails kills the session, since its batch would never be settled; but not once
-// the process is told to stop, when the others are to finish.
+// the session has ended anyway, when the others are to finish.
 func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, kill context.CancelCauseFunc, workers *errgroup.Group) error {
 	slots := make(chan struct{}, s.MaxInFlight)
 	for {
@@ -52,7 +54,7 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 			err := s.deliver(hard, batch)
 			if err != nil {
 				s.abandoned.Store(true)
-				if !stopped(stop) {
+				if ctx.Err() == nil && !stopped(stop) {
 					kill(err)
 				}
 			}

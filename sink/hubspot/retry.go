@@ -64,15 +64,33 @@ func (c *Client) do(ctx context.Context, k *call) (reply, error) {
 // because Config.Stopping has ended.
 var ErrStopping = errors.New("the process was told to stop")
 
+type stoppingKey struct{}
+
+// WithStopping gives calls an end of their own beside Config.Stopping: once
+// stopping has ended they are not tried again, and do not wait, while an attempt
+// under way is finished as long as ctx lasts.
+func WithStopping(ctx, stopping context.Context) context.Context {
+	return context.WithValue(ctx, stoppingKey{}, stopping)
+}
+
 // waiting returns the context of everything that is not an attempt itself.
 func (c *Client) waiting(ctx context.Context) (wait context.Context, done func()) {
 	wait, cancel := context.WithCancelCause(ctx)
-	if c.cfg.Stopping.Err() != nil {
-		cancel(ErrStopping)
+	ends := []context.Context{c.cfg.Stopping}
+	if own, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
+		ends = append(ends, own)
 	}
-	unhook := context.AfterFunc(c.cfg.Stopping, func() { cancel(ErrStopping) })
+	var unhook []func() bool
+	for _, end := range ends {
+		if end.Err() != nil {
+			cancel(ErrStopping)
+		}
+		unhook = append(unhook, context.AfterFunc(end, func() { cancel(ErrStopping) }))
+	}
 	return wait, func() {
-		unhook()
+		for _, f := range unhook {
+			f()
+		}
 		cancel(nil)
 	}
 }
