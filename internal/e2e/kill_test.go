@@ -89,6 +89,7 @@ const killAccounts = 400
 // killed again and again. In the end the CRM is f(database); no write was older
 // than one before it; and the slot never passed a change that was not in the CRM.
 func TestKilledTenTimesNothingIsLost(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a server")
 	}

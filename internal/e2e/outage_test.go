@@ -109,7 +109,7 @@ func TestOutagesOfPostgres(t *testing.T) {
 			w.query("SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name LIKE 'pgcrm%'")
 		}},
 	} {
-		t.Log(outage.name)
+		t.Log(time.Now().Format(time.TimeOnly), outage.name)
 		outage.do()
 		w.exec("UPDATE accounts SET seats = $1", i+1)
 		w.arrives(p, 1, fmt.Sprintf("seats=%d", i+1))

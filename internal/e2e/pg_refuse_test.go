@@ -108,6 +108,7 @@ func (w *world) promoted(timeline string) {
 }
 
 func TestPGAFailoverThatKeptTheLogIsFollowed(t *testing.T) {
+	t.Parallel()
 	w := newServerWorld(t, "restore_command", "false")
 	w.seed(3)
 	w.exec(`INSERT INTO accounts SELECT i, 'before' FROM generate_series(1, 3) i`)
@@ -136,6 +137,7 @@ func TestPGAFailoverThatKeptTheLogIsFollowed(t *testing.T) {
 // restore of the source leaves it, and has the restored log grow beyond the
 // checkpoint: by its length alone it would pass.
 func TestPGARestoreFromThePastIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newServerWorld(t, "restore_command", "false")
 	w.env["PGCRM_STATE_DATABASE_URL"] = pgtest.Shared(t).NewDatabase(t)
 	w.seed(2)
@@ -183,6 +185,7 @@ func TestPGARestoreFromThePastIsRefused(t *testing.T) {
 }
 
 func TestPGASlotThatSomebodyElseMovedIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newServerWorld(t)
 	w.seed(1)
 	w.exec(`INSERT INTO accounts VALUES (1, 'one')`)
@@ -202,6 +205,7 @@ func TestPGASlotThatSomebodyElseMovedIsRefused(t *testing.T) {
 // than the server keeps. The server says no more than that it ends the
 // connection; pgcrm must look why.
 func TestPGASlotThatIsLostWhileStreaming(t *testing.T) {
+	t.Parallel()
 	w := newServerWorld(t, "max_slot_wal_keep_size", "16MB", "max_wal_size", "32MB")
 	w.seed(1)
 	w.exec(`INSERT INTO accounts VALUES (1, 'one')`)
