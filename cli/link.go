@@ -221,7 +221,7 @@ func (c *linkCommand) setBatch(ctx context.Context, target *change.Target, pairs
 		return nil
 	case refusal != nil:
 		pairs[0].State, pairs[0].Detail = pairFailed, refusal.Error()+because(refusal.Message)
-		return nil
+		return nil //nolint:nilerr // the pair says so
 	case err != nil:
 		return err
 	}
