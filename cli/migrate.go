@@ -21,6 +21,7 @@ type migrateCommand struct {
 	sql      bool
 	role     string
 	recreate bool
+	force    bool
 	adopt    bool
 	format   *outputFormat
 }
@@ -52,6 +53,7 @@ Records of rows that were deleted meanwhile stay as they are.`,
 	f.BoolVar(&m.sql, "sql", false, "print the statements for a DBA and change nothing")
 	f.StringVar(&m.role, "role", "", "with --sql: the role that pgcrm connects as; default is the user of the connection")
 	f.BoolVar(&m.recreate, "recreate-slot", false, "make a lost slot anew, and have every mapped row sent again")
+	f.BoolVar(&m.force, "force", false, "with --recreate-slot: though the slot seems sound")
 	f.BoolVar(&m.adopt, "adopt", false, "with --recreate-slot: take the state over to this server though it is another one (after pg_upgrade, or a dump and restore)")
 	m.format = addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -62,6 +64,8 @@ Records of rows that were deleted meanwhile stay as they are.`,
 			return &usageError{"--sql and --recreate-slot exclude one another"}
 		case m.adopt && !m.recreate:
 			return &usageError{"--adopt is for --recreate-slot"}
+		case m.force && !m.recreate:
+			return &usageError{"--force is for --recreate-slot"}
 		}
 		var err error
 		if m.desk, err = newDesk(env, config.NeedDatabase, config.NeedMapping); err != nil {
@@ -256,4 +260,4 @@ func (m *migrateCommand) schemaSQL(ctx context.Context, role string) (string, er
 
 // errSound keeps --recreate-slot from giving up a position that can be read on
 // from.
-var errSound = &wrongError{[]string{"the slot can be read on from the stored position: there is nothing to recreate; run pgcrm run"}}
+var errSound = &wrongError{[]string{"the slot can be read on from the stored position: there is nothing to recreate, run pgcrm run; or say --force"}}

@@ -43,11 +43,18 @@ func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book 
 	case exists && (slot.Database != server.Database || slot.Plugin != "pgoutput"):
 		return &wrongError{[]string{fmt.Sprintf("PGCRM_SLOT: replication slot %s is not pgcrm's; choose another name", slot.Name)}}
 	case known:
-		if err := m.mayBeginAnew(state, in, slot, exists); err != nil {
+		if err := m.mayBeginAnew(state, in); err != nil {
 			return err
 		}
-	case exists && !slot.Lost():
-		return errSound
+	}
+	sound := exists && !slot.Lost() && slot.ConfirmedFlush != 0 && (!known || slot.ConfirmedFlush <= state.Checkpoint && state.Admit(in) == nil)
+	if sound && !m.force {
+		// A slot cannot be read past changes that were made without a publication.
+		if _, published, err := cdc.DescribePublication(ctx, conn, m.db.Publication); err != nil {
+			return err
+		} else if published {
+			return errSound
+		}
 	}
 	distrusted := known && !state.CleanStop
 	if distrusted {
@@ -83,23 +90,14 @@ func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book 
 	return nil
 }
 
-// mayBeginAnew refuses where the log can be read on from the checkpoint, and
-// where the state belongs to somebody else.
-func (m *migrateCommand) mayBeginAnew(state ledger.State, in ledger.Instance, slot cdc.Slot, exists bool) error {
-	// What is another's stays so, whatever became of positions and timelines.
-	owned := in
-	owned.Timeline, owned.FlushedEnd = state.Instance.Timeline, state.Checkpoint
+// mayBeginAnew refuses a state that belongs to somebody else, whatever became of
+// positions and timelines.
+func (m *migrateCommand) mayBeginAnew(state ledger.State, in ledger.Instance) error {
+	in.Timeline, in.FlushedEnd = state.Instance.Timeline, state.Checkpoint
 	if m.adopt {
-		owned.SystemID, owned.Database = state.Instance.SystemID, state.Instance.Database
+		in.SystemID, in.Database = state.Instance.SystemID, state.Instance.Database
 	}
-	if err := state.Admit(owned); err != nil {
-		return err
-	}
-	sound := exists && !slot.Lost() && slot.ConfirmedFlush != 0 && slot.ConfirmedFlush <= state.Checkpoint && state.Admit(in) == nil
-	if sound {
-		return errSound
-	}
-	return nil
+	return state.Admit(in)
 }
 
 // allLoads has every mapping's rows sent again.

@@ -197,6 +197,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		book.Close()
 		return nil, nil, err
 	}
+	db.OnRelation = r.status.tableAnnounced
 	src := newSource(db)
 	p := pipeline.New(pipeline.Config{
 		Source:          src,
@@ -227,6 +228,11 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		OnDelivery:      r.onDelivery,
 	})
 	r.status.built(p, src, book, crm, found)
+	if err := r.status.rememberPublication(ctx); err != nil {
+		src.Close(context.WithoutCancel(ctx))
+		book.Close()
+		return nil, nil, err
+	}
 	r.announce(found)
 	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "publication", db.Publication,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,

@@ -30,12 +30,18 @@ type status struct {
 	slot    *cdc.Slot
 	missing bool
 	parked  map[string]int64
+	// published is how the tables were published when the process began.
+	published map[cdc.Name]cdc.Membership
+	// problems are what keeps tables from being followed.
+	problems []string
+	// announced holds a signal where the stream has announced a table.
+	announced chan struct{}
 }
 
 func (s *status) init(r *runner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.r = r
+	s.r, s.announced = r, make(chan struct{}, 1)
 }
 
 func (s *status) built(p *pipeline.Pipeline, src *source, book *ledger.Ledger, crm *hubspot.Client, found *survey) {
@@ -61,6 +67,7 @@ func (s *status) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-s.announced:
 		}
 	}
 }
@@ -70,6 +77,7 @@ func (s *status) look(ctx context.Context) {
 	defer cancel()
 	slot, slotErr := s.src.slot(ctx)
 	parked, parkedErr := s.book.CountLetters(ctx)
+	problems, publicationErr := s.publication(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.missing = isMissing(slotErr)
@@ -78,6 +86,11 @@ func (s *status) look(ctx context.Context) {
 	}
 	if parkedErr == nil {
 		s.parked = parked
+	}
+	if publicationErr == nil {
+		s.publicationProblems(problems)
+	} else if ctx.Err() == nil {
+		s.r.log.Debug("publication_not_looked_at", "error", publicationErr)
 	}
 }
 
@@ -88,10 +101,11 @@ func (s *status) snapshot() admin.Snapshot {
 	b := thisBuild()
 	now := time.Now().UTC()
 	snap := admin.Snapshot{
-		At:      now,
-		Version: admin.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
-		State:   admin.Starting,
-		Parked:  s.parked,
+		At:       now,
+		Version:  admin.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
+		State:    admin.Starting,
+		Parked:   s.parked,
+		Problems: s.problems,
 	}
 	if s.r == nil {
 		return snap

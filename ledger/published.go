@@ -12,9 +12,11 @@ import (
 // It reports whether it did. It needs no Begin; of two that see the same break
 // one files.
 //
-// The token must have been read before: a load that is filed then reads the
-// table once it is published again.
-func (l *Ledger) Published(ctx context.Context, table, token string, loads []Backfill) (filed bool, err error) {
+// first is the token at the start of the process, for a table of which none is
+// remembered: its first load began after that. The token must have been read
+// before the call: a load that is filed then reads the table once it is published
+// again.
+func (l *Ledger) Published(ctx context.Context, table, first, token string, loads []Backfill) (filed bool, err error) {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
@@ -27,7 +29,10 @@ func (l *Ledger) Published(ctx context.Context, table, token string, loads []Bac
 		changed := false
 		for _, r := range remembered {
 			changed = changed || r == nil || *r != token
-			filed = filed || r != nil && *r != token
+			if r == nil {
+				r = &first
+			}
+			filed = filed || *r != token
 		}
 		if !changed {
 			return nil

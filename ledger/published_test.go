@@ -14,7 +14,7 @@ func TestPublished(t *testing.T) {
 	load := []ledger.Backfill{{Table: "public.accounts", Object: "companies", Match: "account_id", Reason: "published_anew"}}
 	say := func(token string, want bool) {
 		t.Helper()
-		if filed, err := l.Published(t.Context(), "public.accounts", token, load); err != nil || filed != want {
+		if filed, err := l.Published(t.Context(), "public.accounts", "a", token, load); err != nil || filed != want {
 			t.Errorf("%s: filed %v, %v", token, filed, err)
 		}
 	}
@@ -27,6 +27,13 @@ func TestPublished(t *testing.T) {
 	say("a", false)
 	say("a", false)
 	say("b", true)
+	second := ledger.Backfill{Table: "public.usage", Object: "companies", Match: "account_id", Reason: "first_load", SourceHash: "h"}
+	if _, err := l.AddBackfill(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	if filed, err := l.Published(t.Context(), "public.usage", "a", "b", load); err != nil || !filed {
+		t.Errorf("a break before the first look: filed %v, %v", filed, err)
+	}
 	say("b", false)
 	say("a", true)
 
@@ -34,7 +41,7 @@ func TestPublished(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			ok, err := f.open(t).Published(t.Context(), "public.accounts", "c", load)
+			ok, err := f.open(t).Published(t.Context(), "public.accounts", "a", "c", load)
 			if err != nil {
 				t.Error(err)
 			}
@@ -45,7 +52,7 @@ func TestPublished(t *testing.T) {
 	}
 	all.Wait()
 	open, err := l.Backfills(t.Context())
-	if err != nil || filed.Load() != 1 || len(open) != 4 {
+	if err != nil || filed.Load() != 1 || len(open) != 6 {
 		t.Errorf("%d filed, %d open: %v", filed.Load(), len(open), err)
 	}
 }

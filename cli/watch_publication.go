@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/mapping"
+	"github.com/pgcrm/pgcrm/pipeline"
+)
+
+// publishedAnew is the reason of loads of tables that were not published for a
+// while.
+const publishedAnew = "published_anew"
+
+// tableAnnounced has the publication looked at soon: the stream has announced a
+// table, which it does after each change of it. It does not block.
+func (s *status) tableAnnounced() {
+	select {
+	case s.announced <- struct{}{}:
+	default:
+	}
+}
+
+// publication sees to it that every mapped table is published, and returns what
+// it cannot mend. The instance that works does so; one that stands by does not.
+func (s *status) publication(ctx context.Context) (problems []string, err error) {
+	switch s.p.Status().Phase.Name {
+	case pipeline.Streaming, pipeline.Loading:
+	default:
+		return nil, nil
+	}
+	seen, err := s.watched(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, sql := range seen.Restored {
+		s.r.log.Warn("publication_restored", "sql", sql)
+	}
+	for name, token := range seen.Tables {
+		filed, err := s.book.Published(ctx, name.String(), string(s.published[name]), string(token), s.loadsOf(name))
+		if err != nil {
+			return seen.Problems, err
+		}
+		if filed {
+			s.r.log.Warn("table_published_anew", "table", name.String(),
+				"note", "it was made anew or was not in the publication for a while; its rows are sent again, and rows deleted meanwhile are not noticed")
+		}
+	}
+	return seen.Problems, nil
+}
+
+// rememberPublication notes how the tables are published before anything of them
+// is read.
+func (s *status) rememberPublication(ctx context.Context) error {
+	seen, err := s.watched(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.published = seen.Tables
+	return err
+}
+
+func (s *status) watched(ctx context.Context) (seen cdc.Watched, err error) {
+	var tables []cdc.Name
+	for _, t := range s.found.mapping.Tables() {
+		tables = append(tables, cdc.Name{Schema: t.Schema, Table: t.Name})
+	}
+	err = s.src.with(ctx, func(conn *pgx.Conn) (err error) {
+		seen, err = cdc.WatchPublication(ctx, conn, s.src.cfg, tables, func(name cdc.Name) []string {
+			return s.found.mapping.Columns(mapping.TableName{Schema: name.Schema, Name: name.Table})
+		})
+		return err
+	})
+	return seen, err
+}
+
+// loadsOf has the rows of a table sent again, to every object that it is mapped
+// to.
+func (s *status) loadsOf(name cdc.Name) (loads []ledger.Backfill) {
+	for _, src := range s.found.mapping.Sources() {
+		if src.Table == (&change.Relation{Schema: name.Schema, Name: name.Table}).String() {
+			loads = append(loads, ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: publishedAnew})
+		}
+	}
+	return loads
+}
+
+// publicationProblems keeps what was found, and says it once.
+func (s *status) publicationProblems(problems []string) {
+	for _, p := range problems {
+		if !slices.Contains(s.problems, p) {
+			s.r.log.Error("publication_problem", "problem", p)
+		}
+	}
+	if len(problems) == 0 && len(s.problems) > 0 {
+		s.r.log.Info("publication_mended")
+	}
+	s.problems = problems
+}
