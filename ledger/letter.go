@@ -50,6 +50,7 @@ type payment struct {
 	target, source int16
 	name, rowName  string
 	position       change.Position
+	first          change.Position // for letters that only the row connects with it
 	all            bool
 	// transfer is set where the properties are not delivered but in a newer
 	// letter of their own: a letter about the whole record owes them no longer.
@@ -117,7 +118,10 @@ func (l *Ledger) payments(letters []letterRow) []payment {
 		if len(r.Delivered) == 0 && !r.CloseAll {
 			continue
 		}
-		p := payment{target: r.target.id, source: r.source, name: r.address, rowName: address(r.Row), position: r.Accounted, all: r.CloseAll}
+		p := payment{target: r.target.id, source: r.source, name: r.address, rowName: address(r.Row), position: r.Accounted, first: r.Accounted, all: r.CloseAll}
+		if !r.CloseAll && r.First != (change.Position{}) {
+			p.first = r.First
+		}
 		if !l.letters.may(p.target, 0, p.name) && !l.letters.may(p.target, p.source, p.rowName) {
 			continue
 		}
@@ -130,7 +134,7 @@ func (l *Ledger) payments(letters []letterRow) []payment {
 		if r.property != WholeRecord {
 			paid = append(paid, payment{
 				target: r.target, source: r.source, name: address(r.Key), rowName: r.rowName,
-				position: r.Position, transfer: true, properties: []int32{r.property},
+				position: r.Position, first: r.Position, transfer: true, properties: []int32{r.property},
 			})
 		}
 	}
@@ -194,12 +198,14 @@ func (l *Ledger) openLetters(t *transaction, letters []letterRow) {
 // A payment finds letters by the record and by the row: a row may have another
 // record by now. What several payments say of a letter is put together first.
 var closeStatement = statement{"close", `WITH paid AS (
-		SELECT * FROM unnest($1::int2[], $2::int2[], $3::bytea[], $4::bytea[], $5::pg_lsn[], $6::int4[], $7::bool[], $8::bool[], $9::text[])
-			AS p(target, source, name, row_name, lsn, ordinal, everything, transfer, properties)),
+		SELECT * FROM unnest($1::int2[], $2::int2[], $3::bytea[], $4::bytea[], $5::pg_lsn[], $6::int4[], $7::bool[], $8::bool[], $9::text[], $10::pg_lsn[], $11::int4[])
+			AS p(target, source, name, row_name, lsn, ordinal, everything, transfer, properties, first_lsn, first_ordinal)),
 	hit AS (
-		SELECT l.id, p.* FROM paid p JOIN letter l ON l.target = p.target AND l.scope = 0 AND l.name = p.name AND p.name <> ''
+		SELECT l.id, p.lsn, p.ordinal, p.everything, p.transfer, p.properties
+		FROM paid p JOIN letter l ON l.target = p.target AND l.scope = 0 AND l.name = p.name AND p.name <> ''
 		UNION ALL
-		SELECT l.id, p.* FROM paid p JOIN letter l ON l.source = p.source AND l.row_name = p.row_name AND p.row_name <> ''),
+		SELECT l.id, p.first_lsn, p.first_ordinal, p.everything, p.transfer, p.properties
+		FROM paid p JOIN letter l ON l.source = p.source AND l.row_name = p.row_name AND p.row_name <> ''),
 	total AS (
 		SELECT l.id, bool_or(h.everything) AS everything, bool_or(NOT h.transfer) AS delivered,
 			COALESCE(array_agg(h.property) FILTER (WHERE h.property IS NOT NULL), '{}') AS properties
@@ -219,8 +225,8 @@ func closeLetters(t *transaction, paid []payment) {
 	if len(paid) == 0 {
 		return
 	}
-	var c [9]array
-	for i, oid := range []uint32{oidInt2, oidInt2, oidBytea, oidBytea, oidLSN, oidInt4, oidBool, oidBool, oidText} {
+	var c [11]array
+	for i, oid := range []uint32{oidInt2, oidInt2, oidBytea, oidBytea, oidLSN, oidInt4, oidBool, oidBool, oidText, oidLSN, oidInt4} {
 		c[i].reset(oid)
 	}
 	for _, p := range paid {
@@ -234,6 +240,9 @@ func closeLetters(t *transaction, paid []payment) {
 		c[6].addBool(p.all)
 		c[7].addBool(p.transfer)
 		c[8].addInts(p.properties)
+		lsn, ordinal = position(p.first)
+		c[9].addUint64(lsn)
+		c[10].addInt4(ordinal)
 	}
 	t.add(closeStatement, finish(c[:])...)
 }

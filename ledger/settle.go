@@ -35,8 +35,11 @@ type Delivery struct {
 	Row    string // primary key
 	// CRMID is HubSpot's id of the record; empty leaves the stored one.
 	CRMID string
-	// Accounted is the version's newest position.
-	Accounted change.Position
+	// First and Accounted are the version's oldest and newest position; a zero
+	// First stands for Accounted. Letters of the same row under another key, or
+	// under none, are closed only at or before First: the version may hold values
+	// of the time before they were opened.
+	First, Accounted change.Position
 	// Facts is by slot all that is now known of the record.
 	Facts []change.Fact
 	// Delivered are the slots that were delivered, or truly found unchanged, at
