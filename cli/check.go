@@ -25,13 +25,29 @@ func newCheckCommand(env Environment) *cobra.Command {
 		Long: `Looks at the configuration, the mapping, the database and the portal, and changes
 none of them. Each finding is one line: what suits, what is worth knowing (!), and
 what must be mended before "pgcrm run" starts (✗), with the SQL, the setting or
-the scope that mends it. The exit code is 2 if something must be mended.`,
+the scope that mends it. The exit code is 2 if something must be mended.
+
+With --update-lock it writes pgcrm.lock beside the mapping: what the tables and
+the properties look like. With --offline it checks the mapping against that file
+alone, without a network or a secret, as suits CI; pgcrm test uses it too.`,
+		Example: `  pgcrm check
+  pgcrm check -o json | jq '.[] | select(.ok | not)'
+  pgcrm check --update-lock
+  pgcrm check --offline`,
 		Args: cobra.NoArgs,
 	}
+	var offline, updateLock bool
+	cmd.Flags().BoolVar(&offline, "offline", false, "check the mapping alone, against pgcrm.lock")
+	cmd.Flags().BoolVar(&updateLock, "update-lock", false, "write pgcrm.lock, what tables and properties look like now")
 	format := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c := &checker{log: newLogger(env.Stderr, config.Log{Level: config.LogLevel{Level: slog.LevelError + 1}})}
-		if err := c.run(cmd.Context(), env.Env); err != nil {
+		if offline && updateLock {
+			return &usageError{"--update-lock asks database and portal, so --offline contradicts it; keep one"}
+		}
+		c := &checker{log: newLogger(env.Stderr, config.Log{Level: config.LogLevel{Level: slog.LevelError + 1}}), updateLock: updateLock}
+		if offline {
+			c.offline(env.Env)
+		} else if err := c.run(cmd.Context(), env.Env); err != nil {
 			return err
 		}
 		return c.report(newPrinter(env.Stdout, env.Env), format.json())
@@ -54,6 +70,8 @@ type checker struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	findings []finding
+	// updateLock has pgcrm.lock written.
+	updateLock bool
 
 	file      *mapping.File
 	conn      *pgx.Conn
@@ -95,7 +113,7 @@ func (c *checker) run(ctx context.Context, environ []string) error {
 	if !c.configuration(environ) {
 		return nil
 	}
-	for _, look := range []func(context.Context){c.mappingFile, c.tables, c.portal, c.compile, c.database, c.state} {
+	for _, look := range []func(context.Context){c.mappingFile, c.tables, c.portal, c.compile, c.lock, c.database, c.state} {
 		look(ctx)
 		if ctx.Err() != nil {
 			break
