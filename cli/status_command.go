@@ -33,6 +33,8 @@ database knows: the slot, the checkpoint, the loads and the parked records.
 Two gaps are told apart. The confirmed gap is what pgcrm still has to account for.
 The restart gap is what the server keeps on its disk for the slot; it follows
 later, once no transaction of that time is open.`,
+		Example: `  pgcrm status
+  pgcrm status -o json | jq .log`,
 		Args: cobra.NoArgs,
 	}
 	format := addOutputFlag(cmd)

@@ -37,6 +37,8 @@ publication, if it is pgcrm's own; and the schema with all that pgcrm remembers.
 The application's tables, the roles and the CRM stay as they are.
 
 While an instance reads the slot it refuses; --force ends that instance's session.`,
+		Example: `  pgcrm uninstall
+  pgcrm uninstall --yes`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&u.yes, "yes", false, "do not ask")
