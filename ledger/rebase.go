@@ -170,8 +170,10 @@ func rebase(ctx context.Context, tx pgx.Tx, in Instance, loads []Backfill) error
 		sql  string
 		args []any
 	}{
-		{`UPDATE owner SET system_id = $1, timeline = $2, database = $3, slot = $4, publication = $5, publication_hash = $6, started_at = now()`,
-			[]any{in.SystemID, in.Timeline, in.Database, in.Slot, in.Publication, in.PublicationHash}},
+		{
+			`UPDATE owner SET system_id = $1, timeline = $2, database = $3, slot = $4, publication = $5, publication_hash = $6, started_at = now()`,
+			[]any{in.SystemID, in.Timeline, in.Database, in.Slot, in.Publication, in.PublicationHash},
+		},
 		{`UPDATE state SET epoch = epoch + 1, checkpoint = $1::text::pg_lsn, bound = $1::text::pg_lsn, ordinals_since = $1::text::pg_lsn,
 			clean = true, saved_at = now()`, []any{start}},
 		// On a server that was restored the log is shorter than before; a position
