@@ -119,6 +119,9 @@ func (c *verifyCommand) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := c.askHistory(ctx, report); err != nil {
+		return err
+	}
 	if c.repair {
 		if err := c.fileRepairs(ctx, report); err != nil {
 			return err

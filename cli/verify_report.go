@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
@@ -51,6 +52,9 @@ type driftProperty struct {
 	Database string `json:"database"`
 	CRM      string `json:"crm"`
 	Cause    string `json:"cause"`
+	// SetBy and SetAt say who set the CRM's value, where its history was asked.
+	SetBy string     `json:"set_by,omitempty"`
+	SetAt *time.Time `json:"set_at,omitempty"`
 }
 
 // verified counts one mapping's rows.
@@ -320,7 +324,11 @@ func (v *verification) printDrift(p *printer) {
 			t.addCells(cell{f.Kind, red}, cell{text: f.Cause}, cell{text: f.Table}, cell{text: f.Row}, cell{text: record}, cell{}, cell{}, cell{text: f.Detail})
 		}
 		for _, d := range f.Properties {
-			t.addCells(cell{f.Kind, red}, cell{text: d.Cause}, cell{text: f.Table}, cell{text: f.Row}, cell{text: record},
+			cause := d.Cause
+			if d.SetBy != "" {
+				cause += " by " + d.SetBy
+			}
+			t.addCells(cell{f.Kind, red}, cell{text: cause}, cell{text: f.Table}, cell{text: f.Row}, cell{text: record},
 				cell{text: d.Name}, cell{d.Database, green}, cell{d.CRM, red})
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgcrm/pgcrm/sink/hubspot/hubspotsim"
 )
 
 // verify runs pgcrm verify and returns its exit code and what it found, by
@@ -62,7 +64,14 @@ func TestVerify(t *testing.T) {
 		t.Errorf("counted %+v, %d left, %d extra", n, v.Left, v.Extra)
 	}
 	want := []driftProperty{{Name: "plan", Database: "pro", CRM: "free", Cause: causeEdited}}
-	if diff := cmp.Diff(want, found["different edited 3"].Properties); diff != "" {
+	edited := found["different edited 3"].Properties
+	if len(edited) == 1 {
+		if edited[0].SetAt == nil || !strings.HasSuffix(edited[0].SetBy, " simulator") {
+			t.Errorf("set by %q at %v", edited[0].SetBy, edited[0].SetAt)
+		}
+		edited[0].SetBy, edited[0].SetAt = "", nil
+	}
+	if diff := cmp.Diff(want, edited); diff != "" {
 		t.Error(diff)
 	}
 
@@ -129,4 +138,40 @@ tables:
 	if f := found["orphaned  3"]; len(f.Properties) != 2 || f.Table != "public.accounts" || f.Row != "3" {
 		t.Errorf("got %+v", found)
 	}
+}
+
+func TestVerifyASample(t *testing.T) {
+	w := newWorld(t)
+	w.exec("INSERT INTO accounts SELECT i, 'Many', NULL, 'free', 1 FROM generate_series(100, 1000) i")
+	_, v, _ := w.verify("--sample", "50")
+	if n := v.Tables[0].Rows; n == 0 || n > 200 || v.Complete {
+		t.Errorf("compared %d rows of 913 for a sample of 50", n)
+	}
+}
+
+// TestWhatIsOnItsWayIsNoDrift has HubSpot take no writes, so that a running
+// instance falls behind.
+func TestWhatIsOnItsWayIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	w.exec("DELETE FROM accounts WHERE id > 10")
+	w.start()
+	w.settles()
+	if err := w.portal.AddFaults(hubspotsim.Fault{Op: "update", Effect: hubspotsim.Status, Status: 503}); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE accounts SET name = 'Later' WHERE id = 5")
+	w.exec("SELECT pg_logical_emit_message(false, 'test', repeat('x', 300000))")
+	code, v, found := w.verify("--wait", "1s")
+	if n := v.Tables[0]; code != exitDone || n.Waiting != 1 || n.Same != 9 {
+		t.Errorf("exit code %d, %+v, %v", code, n, found)
+	}
+	w.portal.ClearFaults()
+}
+
+func TestATokenWithoutTheScopeEndsTheCommand(t *testing.T) {
+	w := newWorld(t)
+	w.portal.AddToken(hubspotsim.Token{Value: "pat-na1-schemas-only", Scopes: []string{"crm.schemas.companies.read"}})
+	w.env["HUBSPOT_ACCESS_TOKEN"] = "pat-na1-schemas-only"
+	w.refused("crm.objects.companies.read", "verify")
+	w.refused("crm.objects.companies.read", "plan")
 }

@@ -55,7 +55,7 @@ func newWorldWith(t *testing.T, schema, mapping string) *world {
 	t.Helper()
 	url := pgtest.Shared(t).NewDatabase(t)
 	limits := hubspotsim.Unthrottled()
-	portal := hubspotsim.New(hubspotsim.Options{Limits: &limits, Properties: map[string][]hubspotsim.Property{
+	portal := hubspotsim.New(hubspotsim.Options{Limits: &limits, HistoryDepth: 5, Properties: map[string][]hubspotsim.Property{
 		"companies": {hubspotsim.Unique("account_id"), hubspotsim.Enum("plan", "free", "pro"), hubspotsim.Number("seats")},
 	}})
 	server := httptest.NewServer(portal)
