@@ -275,10 +275,10 @@ func (m *mutant) mustDie(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("go", "test", "-vet=off", "-c", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own paths
+	if out, err := exec.Command("go", "test", "-vet=off", "-c", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not compile: %v\n%s", err, out)
 	}
-	run := exec.Command(binary, "-test.timeout=5m", "-test.failfast", "-chaos.runs=3000", "-chaos.first=1") //nolint:gosec // our own binary
+	run := exec.Command(binary, "-test.timeout=5m", "-test.failfast", "-chaos.runs=3000", "-chaos.first=1")
 	run.Env = append(os.Environ(), "PGCRM_MUTANTS=")
 	out, err := run.CombinedOutput()
 	if err == nil {

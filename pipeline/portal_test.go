@@ -78,8 +78,6 @@ type sender struct {
 	dice *dice
 }
 
-var slots = map[string]int{"a": 0, "b": 1}
-
 func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error) {
 	verdicts := make([]sink.Verdict, len(jobs))
 	open := make([]int, len(jobs))

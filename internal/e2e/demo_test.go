@@ -18,11 +18,11 @@ func TestDemo(t *testing.T) {
 		t.Skip("needs a server")
 	}
 	tmp := t.TempDir()
-	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // the server's user must get in
+	if err := os.Chmod(tmp, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for dir := tmp; dir != "/" && dir != os.TempDir(); dir = dir[:strings.LastIndex(dir, "/")] {
-		_ = os.Chmod(dir, 0o755) //nolint:gosec // as above
+		_ = os.Chmod(dir, 0o755)
 	}
 	code, out, errs := run(t, []string{"TMPDIR=" + tmp}, "demo", "--for", "5s", "--rate", "20")
 	t.Log(out)
@@ -46,7 +46,7 @@ func TestDemoIsInterrupted(t *testing.T) {
 	}
 	tmp := t.TempDir()
 	for dir := tmp; dir != "/" && dir != os.TempDir(); dir = dir[:strings.LastIndex(dir, "/")] {
-		_ = os.Chmod(dir, 0o755) //nolint:gosec // the server's user must get in
+		_ = os.Chmod(dir, 0o755)
 	}
 	p := start(t, []string{"TMPDIR=" + tmp}, "demo")
 	eventually(t, patience, func() string {

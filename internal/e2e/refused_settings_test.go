@@ -45,7 +45,7 @@ func TestRefusesMapping(t *testing.T) {
 		{"YAML syntax", mapped("{account_id: id}", "{account_id: id"), []string{"PGCRM_MAPPING:6:5: YAML"}},
 		{"unknown key", mapped("match:", "macth:"), []string{"PGCRM_MAPPING:5:5: unknown key macth…did you mean match?", "PGCRM_MAPPING:5:5: match is missing"}},
 		{"twice the same property", mapped("plan: plan", "name: plan"), []string{"PGCRM_MAPPING:8:7: the key name stands here for the second time"}},
-		{"expression", mapped("plan: plan", `plan: {expr: "lower(nmae)"}`), []string{"PGCRM_MAPPING:8:27: …nmae…name"}},
+		{"expression", mapped("plan: plan", `plan: {expr: "lower(naam)"}`), []string{"PGCRM_MAPPING:8:27: …naam…name"}},
 		{"several", func(w *world) {
 			mapped("plan: plan", "plan: plna")(w)
 			mapped("seats: seats", "seatz: seats")(w)
@@ -143,8 +143,11 @@ func TestRefusesEnvironment(t *testing.T) {
 			"PGCRM_NAME: …lower-case", "PGCRM_BACKFILL: …true", "PGCRM_QUOTA_SHARE: …80%",
 		}},
 		{"name and file", []string{"HUBSPOT_ACCESS_TOKEN_FILE=" + file}, []string{"HUBSPOT_ACCESS_TOKEN: …HUBSPOT_ACCESS_TOKEN_FILE…unset one"}},
-		{"no such files", []string{"HUBSPOT_ACCESS_TOKEN=", "HUBSPOT_ACCESS_TOKEN_FILE=/nowhere/token", "PGCRM_MAPPING=", "PGCRM_MAPPING_FILE=/nowhere/pgcrm.yaml"},
-			[]string{"HUBSPOT_ACCESS_TOKEN_FILE: …/nowhere/token", "PGCRM_MAPPING_FILE: …/nowhere/pgcrm.yaml"}},
+		{
+			"no such files",
+			[]string{"HUBSPOT_ACCESS_TOKEN=", "HUBSPOT_ACCESS_TOKEN_FILE=/nowhere/token", "PGCRM_MAPPING=", "PGCRM_MAPPING_FILE=/nowhere/pgcrm.yaml"},
+			[]string{"HUBSPOT_ACCESS_TOKEN_FILE: …/nowhere/token", "PGCRM_MAPPING_FILE: …/nowhere/pgcrm.yaml"},
+		},
 		{"http to the world", []string{"HUBSPOT_BASE_URL=http://api.hubapi.com"}, []string{"HUBSPOT_BASE_URL: …https"}},
 		{"not a URL", []string{"PGCRM_DATABASE_URL=postgres://app:geheim-4%zz@host/app"}, []string{"PGCRM_DATABASE_URL: …%-encoded"}},
 		{"token with a line break", []string{"HUBSPOT_ACCESS_TOKEN=geheim-5\ngeheim-6"}, []string{"HUBSPOT_ACCESS_TOKEN: …line break"}},
@@ -159,8 +162,8 @@ func TestRefusesEnvironment(t *testing.T) {
 	}
 	t.Run("unknown names are warned of", func(t *testing.T) {
 		t.Parallel()
-		_, _, stderr := run(t, good.with("PGCRM_BATCHSIZE=7", "PGCRM_NMAE=x").environ(), "run")
-		for _, want := range []string{"PGCRM_BATCHSIZE: is no variable of pgcrm and is not read; did you mean PGCRM_BATCH_SIZE?", "PGCRM_NMAE: is no variable of pgcrm"} {
+		_, _, stderr := run(t, good.with("PGCRM_BATCHSIZE=7", "PGCRM_NAAM=x").environ(), "run")
+		for _, want := range []string{"PGCRM_BATCHSIZE: is no variable of pgcrm and is not read; did you mean PGCRM_BATCH_SIZE?", "PGCRM_NAAM: is no variable of pgcrm"} {
 			if !strings.Contains(stderr, want) {
 				t.Errorf("no %q in\n%s", want, stderr)
 			}
