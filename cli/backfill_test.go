@@ -82,6 +82,23 @@ func TestBackfillIsFollowed(t *testing.T) {
 	}
 }
 
+func TestBackfillIsCarriedOutAndFollowed(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	writes := len(w.portal.Journal(0))
+	text := w.ok("backfill", "accounts", "--keys", "3,4", "--follow")
+	if !strings.Contains(text, "the running instance carries it out\n") || !strings.Contains(text, "done, 2 rows") {
+		t.Errorf("got %s", text)
+	}
+	done := read[[]progress](w, "backfill", "accounts", "--where", "id <= 10", "--follow")
+	if len(done) != 1 || done[0].State != ledger.Done || done[0].Rows != 10 {
+		t.Errorf("got %+v", done)
+	}
+	if now := len(w.portal.Journal(0)); now != writes {
+		t.Errorf("what the CRM holds already was written again: %d writes", now-writes)
+	}
+}
+
 func TestFollowingStopsAndTheLoadGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.migrate()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,27 @@ func TestParkedRecords(t *testing.T) {
 	}
 	if left := read[[]letter](w, "dlq", "list", "--reason", "not_found"); slices.ContainsFunc(left, func(l letter) bool { return l.Key == "11" }) {
 		t.Error("11 is still parked")
+	}
+}
+
+func TestRetryDeliversAndClosesTheLetter(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	if _, err := w.portal.Seed("companies", map[string]string{"account_id": "11"}); err != nil {
+		t.Fatal(err)
+	}
+	w.ok("dlq", "retry", "--key", "11")
+	w.eventually(func() string {
+		if got := w.company(11)["name"]; got != "Company 11" {
+			return fmt.Sprintf("the name of 11 is %q", got)
+		}
+		if left := read[[]letter](w, "dlq", "list", "--key", "11"); len(left) > 0 {
+			return fmt.Sprintf("still parked: %+v", left)
+		}
+		return ""
+	})
+	if left := read[[]letter](w, "dlq", "list"); len(left) != 1 || left[0].Key != "12" {
+		t.Errorf("left are %+v", left)
 	}
 }
 
