@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -31,14 +32,20 @@ func thisBuild() build {
 }
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print version, commit and Go version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := thisBuild()
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "pgcrm %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
-			return err
-		},
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print version, commit and Go version",
+		Example: `  pgcrm version -o json`,
+		Args:    cobra.NoArgs,
 	}
+	format := addOutputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		b := thisBuild()
+		if format.json() {
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "pgcrm %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
+		return err
+	}
+	return cmd
 }
