@@ -100,7 +100,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 
 	frontErr := front.Wait()
 	timer := time.AfterFunc(p.ShutdownTimeout, func() { kill(errors.New("shutdown timeout")) })
-	workErr := workers.Wait()
+	_ = workers.Wait() // a worker's error has ended hard, or came of that
 	close(s.results)
 	settleErr := <-settled
 	timer.Stop()
@@ -112,8 +112,9 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 		return settleErr
 	case errors.Is(frontErr, errStopping):
 		return nil
-	case frontErr == nil && workErr != nil && ctx.Err() == nil && !isShutdown(workErr):
-		return workErr
+	case frontErr == nil && ctx.Err() == nil:
+		// What ended the session is the reason, not what its end did to others.
+		return context.Cause(hard)
 	default:
 		return frontErr
 	}
