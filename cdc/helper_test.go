@@ -146,8 +146,16 @@ func (d *database) next(s *Stream) *change.Event {
 }
 
 // transaction reads one transaction and returns its changes as text, and its
-// commit.
+// commit. Empty ones, which Postgres 14 sends too, are passed over.
 func (d *database) transaction(s *Stream) (changes []string, commit change.Event) {
+	d.Helper()
+	for len(changes) == 0 {
+		changes, commit = d.anyTransaction(s)
+	}
+	return changes, commit
+}
+
+func (d *database) anyTransaction(s *Stream) (changes []string, commit change.Event) {
 	d.Helper()
 	begin := *d.next(s)
 	if begin.Kind != change.Begin {
