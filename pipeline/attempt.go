@@ -15,29 +15,36 @@ const notApplied = "not_applied"
 // attempt is one version on its way through a worker.
 type attempt struct {
 	*session
-	entry   *sink.Entry
-	record  *change.Record // what the CRM is known to hold; nil for nothing
-	settled bool           // the ledger shows every change of it as accounted for
-	diff    sink.Diff
+	remembered
+	entry *sink.Entry
+	diff  sink.Diff
 }
 
 // withoutCall gives the outcome of a version that needs no call.
 func (a *attempt) withoutCall() (outcome, bool) {
 	e := a.entry
 	if e.Rejection != nil {
-		return outcome{entry: e, name: Parked, letters: []ledger.Letter{a.letter(ledger.WholeRecord, *e.Rejection)}}, true
+		l := a.letter(ledger.WholeRecord, *e.Rejection)
+		// Whatever the row's changes carried while it addressed no record: one that
+		// does again may carry less.
+		l.Owed = e.Source.Slots
+		return outcome{entry: e, name: Parked, letters: []ledger.Letter{l}}, true
 	}
 	if a.settled {
 		return outcome{entry: e, name: Unchanged}, true
 	}
-	if e.GoneOnly && a.record == nil {
+	if e.GoneOnly && a.now == nil {
 		return outcome{entry: e, name: Unchanged}, true // nothing was delivered from the row
 	}
 	if e.Archives() {
 		return outcome{}, false
 	}
-	a.diff = e.Diff(a.record, a.Ledger.Fingerprint)
-	if len(a.diff.Send) > 0 || e.OldKey != "" {
+	compared := *e
+	if a.renames() {
+		compared.Doubt |= sink.Redone // another record may have the new key, and gets it all
+	}
+	a.diff = compared.Diff(a.now, a.Ledger.Fingerprint)
+	if len(a.diff.Send) > 0 || a.renames() {
 		return outcome{}, false
 	}
 	o := outcome{entry: e, name: Unchanged, letters: a.refusals(a.diff.Refused), reread: e.Reread}
@@ -50,6 +57,9 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	}
 	return o, true
 }
+
+// renames reports whether the record is to be given another key.
+func (a *attempt) renames() bool { return a.entry.OldKey != "" && !a.renamed }
 
 // pays reports whether what needed no write may close a letter.
 func (a *attempt) pays() bool { return len(a.diff.Settled) > 0 && a.Ledger.HasLetters() }
@@ -68,10 +78,10 @@ func (a *attempt) job() sink.Job {
 		// Of two rows of one record, one may create it and the other not.
 		j.Missing = change.Create
 	}
-	if a.record != nil {
-		j.CRMID = a.record.CRMID
+	if a.now != nil {
+		j.CRMID = a.now.CRMID
 	}
-	if e.OldKey != "" {
+	if a.renames() {
 		j.Key, j.RenameTo = e.OldKey, e.Key
 	}
 	return j
@@ -87,7 +97,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused),
 		// Of a record that was never delivered, what the change leaves out is missing.
 		late:   v.Unanswered || a.unclean && e.Doubt&sink.Redone != 0,
-		reread: e.Reread || a.record == nil && !e.Whole && !a.loads.covers(e.Source),
+		reread: e.Reread || (a.now == nil || v.KeyTaken) && !e.Whole && !a.loads.covers(e.Source),
 	}
 	switch v.Outcome {
 	case sink.Delivered:
@@ -106,6 +116,9 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		}
 		done := a.diff.Settled
 		d := a.delivery(nil)
+		if v.KeyTaken {
+			clear(d.Facts) // they were another record's
+		}
 		for p := range a.diff.Send.All() {
 			switch {
 			case other[p.Slot]:
@@ -133,9 +146,13 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		}
 		// Where the record exists, an attempt without an answer may have written
 		// it. Where it never did, there is nothing to know.
-		doubtful := (v.Unanswered || e.Doubt != 0) && (a.record != nil || v.Outcome == sink.Refused)
-		if doubtful || a.record != nil && a.pays() {
+		exists := a.now != nil || v.Outcome == sink.Refused
+		doubtful := exists && (v.Unanswered || e.Doubt != 0)
+		if doubtful || exists && a.pays() {
 			o.delivery = a.delivery(a.diff.Settled)
+			if a.renames() { // it was not
+				o.delivery.Key, o.delivery.OldKey, o.delivery.Accounted = e.OldKey, "", change.Position{}
+			}
 		}
 		if doubtful {
 			d := o.delivery
@@ -171,16 +188,19 @@ func (a *attempt) delivery(settled []int) *ledger.Delivery {
 	d := &ledger.Delivery{
 		Source:    e.Source,
 		Key:       e.Key,
-		OldKey:    e.OldKey,
 		Row:       e.Row,
+		First:     e.First,
 		Accounted: e.Newest,
 		Facts:     make([]change.Fact, len(e.Source.Target.Properties)),
 		Delivered: settled,
 		At:        a.Now(),
 	}
-	if a.record != nil {
-		copy(d.Facts, a.record.Facts)
-		d.CRMID = a.record.CRMID
+	if a.renames() {
+		d.OldKey = e.OldKey
+	}
+	if a.now != nil {
+		copy(d.Facts, a.now.Facts)
+		d.CRMID = a.now.CRMID
 	}
 	if e.Doubt != 0 {
 		// The value before the one that cannot be sent may have been sent.

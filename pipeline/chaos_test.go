@@ -90,6 +90,7 @@ type plan struct {
 	refusals float64
 	nulls    float64
 	renames  bool
+	badKeys  bool
 	deletes  bool
 	backfill bool
 	events   float64 // kills and other blows per step
@@ -130,7 +131,7 @@ func newDriver(seed uint64) *driver {
 			gather: []time.Duration{0, 0, 500 * time.Millisecond}[r.IntN(3)],
 		},
 	}
-	p.renames = tr.full && pick(0.5)
+	p.renames, p.badKeys = tr.full && pick(0.5), pick(0.2)
 	if pick(0.5) {
 		p.refusals = 0.15
 	}
@@ -174,7 +175,7 @@ func (d *driver) furnish() {
 			key := "k" + strconv.Itoa(id)
 			if d.plan.backfill && d.pick(0.7) {
 				rec := d.w.history.of(table, key)
-				d.w.pg.exists(row{id: rowID{table, id}, key: key, cells: [2]cell{d.cell(rec), d.cell(rec)}})
+				d.w.pg.exists(row{id: rowID{table, id}, key: key, cells: [2]cell{d.cell(rec, 0), d.cell(rec, 1)}})
 			}
 			if d.pick(0.85) {
 				rec := d.w.history.of(table, key)
@@ -186,14 +187,18 @@ func (d *driver) furnish() {
 	}
 }
 
-// cell draws a value.
-func (d *driver) cell(rec *record) cell {
-	if d.pick(d.plan.nulls) {
+// cell draws a value. Of a record that may be renamed, the first property always
+// tells which record it is.
+func (d *driver) cell(rec *record, slot int) cell {
+	if d.pick(d.plan.nulls) && !(d.plan.renames && slot == 0) {
 		return cell{null: true}
 	}
 	class := "a"
 	if d.pick(d.plan.refusals) {
-		class = []string{string(mappingRefuses), string(crmRefuses), string(crmRefusesAll), string(crmStoresOther)}[d.r.IntN(4)]
+		class = []string{string(mappingRefuses), string(crmRefuses), string(crmStoresOther), string(crmRefusesAll)}[d.r.IntN(4)]
+		if d.plan.renames && class == string(crmRefusesAll) {
+			class = "a" // with the record the CRM would refuse its new key
+		}
 	}
 	d.serial++
 	n := d.serial
@@ -228,6 +233,9 @@ func (d *driver) transaction() {
 		if c, ok := d.change(id, before); ok {
 			changes = append(changes, c)
 			rows[id] = c.after
+			if c.before == nil || c.after != nil && c.after.key != c.before.key {
+				break // whom a key means is known only once this is committed
+			}
 		}
 	}
 	late := time.Duration(0)
@@ -254,34 +262,64 @@ func (d *driver) gap() int {
 
 func (d *driver) change(id rowID, before *row) (rowChange, bool) {
 	if before == nil {
-		key := "k" + strconv.Itoa(id.id)
-		if d.plan.renames {
-			key = d.freeKey(id.table)
-			if key == "" {
-				return rowChange{}, false
-			}
+		key := d.freeKey(id, false)
+		if key == "" {
+			return rowChange{}, false
 		}
 		rec := d.w.history.of(id.table, key)
-		return rowChange{after: &row{id: id, key: key, cells: [2]cell{d.cell(rec), d.cell(rec)}}, carries: [2]bool{true, true}}, true
+		return rowChange{after: &row{id: id, key: key, cells: [2]cell{d.cell(rec, 0), d.cell(rec, 1)}}, carries: [2]bool{true, true}}, true
 	}
 	if d.plan.deletes && d.pick(0.15) {
 		return rowChange{before: before}, true
 	}
 	after := *before
-	rec := d.w.history.of(id.table, before.key)
+	rec := d.w.history.of(id.table, strings.TrimPrefix(before.key, string(mappingRefuses)))
 	c := rowChange{before: before, after: &after, carries: [2]bool{true, true}}
+	switch {
+	case d.plan.badKeys && d.pick(0.2):
+		if bad := string(mappingRefuses) + before.key; before.key[0] != mappingRefuses {
+			after.key = bad
+		} else {
+			after.key = before.key[1:]
+		}
+	case d.plan.renames && before.key[0] != mappingRefuses && d.pick(0.3):
+		if key := d.freeKey(id, true); key != "" {
+			after.key = key
+		}
+	}
 	if d.pick(0.6) {
-		after.cells[0] = d.cell(rec)
+		after.cells[0] = d.cell(rec, 0)
 	}
 	if d.pick(0.4) {
-		after.cells[1] = d.cell(rec)
+		after.cells[1] = d.cell(rec, 1)
 	} else if !before.cells[1].null {
-		c.carries[1] = false
+		// Of a row that moves, a full old row brings the value along.
+		c.toasted, c.carries[1] = true, d.w.full && after.key != before.key
 	}
 	return c, true
 }
 
-func (d *driver) freeKey(int) string { return "" }
+// freeKey draws a key that no row has, or had in a transaction that is not
+// visible yet: a unique index would wait for that. For a rename it is one that
+// means no record.
+func (d *driver) freeKey(id rowID, fresh bool) string {
+	if !d.plan.renames {
+		return "k" + strconv.Itoa(id.id)
+	}
+	taken := map[string]bool{}
+	for _, rows := range []map[rowID]*row{d.w.pg.rows, d.w.pg.seen} {
+		for other, r := range rows {
+			if other.table == id.table {
+				taken[strings.TrimPrefix(r.key, string(mappingRefuses))] = true
+			}
+		}
+	}
+	key := "k" + strconv.Itoa(d.r.IntN(d.plan.rows+2))
+	if taken[key] || fresh && d.w.history.ofKey(id.table, key) != nil {
+		return ""
+	}
+	return key
+}
 
 // blow is what befalls the processes.
 func (d *driver) blow() {
@@ -380,7 +418,7 @@ func (d *driver) startOne() {
 	d.names++
 	sh := d.plan.shape
 	sh.buffer = d.plan.buffers[d.r.IntN(len(d.plan.buffers))]
-	if d.pick(0.05) {
+	if d.pick(0.05) && !d.plan.renames {
 		sh.plan = strconv.Itoa(d.names)
 	}
 	d.procs = append(d.procs, d.w.start("p"+strconv.Itoa(d.names), sh))
@@ -427,6 +465,9 @@ func (d *driver) settle() {
 	case p.over():
 		w.fault("%s ended by itself: %v", p.name, p.err)
 	default:
+		for k, l := range w.state.letters {
+			w.trace.add("open letter %+v: %+v", k, *l)
+		}
 		w.history.checkEnd()
 	}
 	w.mu.Unlock()

@@ -20,8 +20,9 @@ type history struct {
 
 // version is a property as one change left it.
 type version struct {
-	at    change.Position
-	value cell
+	at     change.Position
+	value  cell
+	silent bool // no change carried it
 }
 
 func (h *history) init(w *world) {
@@ -71,12 +72,20 @@ func (h *history) meant(target int, j *sink.Job) *record {
 // commit takes note of a change.
 func (h *history) commit(at change.Position, c rowChange) {
 	if c.after == nil {
+		// Nothing is owed to the record of a row that is gone.
+		if r := h.ofKey(c.before.id.table, strings.TrimPrefix(c.before.key, string(mappingRefuses))); r != nil {
+			r.void = [2]int{len(r.versions[0]), len(r.versions[1])}
+		}
 		return
 	}
 	table := c.after.id.table
-	if c.before != nil && c.before.key != c.after.key {
+	if c.after.key[0] == mappingRefuses {
+		return // it addresses no record
+	}
+	if c.before != nil && c.before.key != c.after.key && c.before.key[0] != mappingRefuses {
 		from := recordKey{table, c.before.key}
 		h.byKey[recordKey{table, c.after.key}] = h.byKey[from]
+		h.byKey[from].renamed = true
 		delete(h.byKey, from)
 	}
 	r := h.of(table, c.after.key)
@@ -84,9 +93,10 @@ func (h *history) commit(at change.Position, c rowChange) {
 		r.rows = append(r.rows, pk)
 	}
 	for slot, carried := range c.carries {
-		if carried {
+		appears := c.before != nil && c.before.key[0] == mappingRefuses
+		if carried || appears {
 			c.after.versions[slot] = len(r.versions[slot])
-			r.versions[slot] = append(r.versions[slot], version{at, c.after.cells[slot]})
+			r.versions[slot] = append(r.versions[slot], version{at, c.after.cells[slot], !carried})
 		}
 	}
 }
@@ -94,14 +104,24 @@ func (h *history) commit(at change.Position, c rowChange) {
 // sent checks that no older value goes out after a newer one. A value that the
 // database had more than once is taken for the earliest that it can be.
 func (h *history) sent(p *process, target *change.Target, j *sink.Job) {
-	r := h.meant(target.Index, j)
 	if p.overtaken {
 		return // nothing keeps a living predecessor from sending, but the lease
+	}
+	r := h.meant(target.Index, j)
+	there := h.crm.byKey[recordKey{target.Index, j.Key}] == r || j.RenameTo != "" && h.crm.byKey[recordKey{target.Index, j.RenameTo}] == r
+	if !there && (r.exists || j.Missing != change.Create) {
+		return // it reaches no record; in redo a rename may have been applied before
 	}
 	for prop := range j.Props.All() {
 		want := cell{text: string(prop.Text)}
 		if prop.Kind == change.Clear {
 			want = cell{null: true}
+			if j.RenameTo != "" {
+				continue // it does not say which record it is about
+			}
+		}
+		if len(r.versions[prop.Slot]) == 0 {
+			continue // the key means nothing any more, and NULL does not tell whose it was
 		}
 		i := r.sent[prop.Slot]
 		for i < len(r.versions[prop.Slot]) && r.versions[prop.Slot][i].value != want {
@@ -115,6 +135,17 @@ func (h *history) sent(p *process, target *change.Target, j *sink.Job) {
 		r.sent[prop.Slot] = i
 		if at := r.versions[prop.Slot][i].at; at.LSN >= h.state.bound && at.LSN > 0 {
 			h.fault("%s sends %s at %v, not below the bound %v", p.name, jobKey(j), at, h.state.bound)
+		}
+	}
+}
+
+// begin is a session's. A record that was renamed is in two entries of the queue:
+// in redo the value before may go out once more, right before the rename and what
+// came with it. Within a session it never goes back.
+func (h *history) begin() {
+	for _, r := range h.records {
+		if r.renamed {
+			r.sent = [2]int{}
 		}
 	}
 }
@@ -161,11 +192,11 @@ func (h *history) checkAccounted(checkpoint change.LSN) {
 		for slot, versions := range r.versions {
 			last := -1
 			for i, v := range versions {
-				if v.at.LSN < checkpoint && v.at.LSN > 0 {
+				if v.at.LSN < checkpoint && v.at.LSN > 0 && !v.silent {
 					last = i
 				}
 			}
-			if last >= 0 && !h.accounted(r, slot, last) {
+			if last >= r.void[slot] && !h.accounted(r, slot, last) {
 				h.fault("checkpoint %v saved: record %d %s slot %d = %v at %v is in no letter, and the CRM has %q",
 					checkpoint, r.n, h.keyOf(r), slot, versions[last].value, versions[last].at, r.values[slot])
 			}
@@ -173,20 +204,32 @@ func (h *history) checkAccounted(checkpoint change.LSN) {
 	}
 }
 
+// changed is the record that was changed at a position.
+func (h *history) changed(at change.Position) *record {
+	for _, r := range h.records {
+		for _, versions := range r.versions {
+			if slices.ContainsFunc(versions, func(v version) bool { return v.at == at }) {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
 // checkDelivery checks the accounted position of a record.
 func (h *history) checkDelivery(d *ledger.Delivery) {
-	r := h.ofKey(d.Source.Target.Index, d.Key)
+	r := h.changed(d.Accounted)
 	if r == nil {
-		return
+		return // a chunk's row
 	}
 	for slot, versions := range r.versions {
 		last := -1
 		for i, v := range versions {
-			if !d.Accounted.Before(v.at) && v.at.LSN > 0 {
+			if !d.Accounted.Before(v.at) && v.at.LSN > 0 && !v.silent {
 				last = i
 			}
 		}
-		if last >= 0 && !h.accounted(r, slot, last) {
+		if last >= r.void[slot] && !h.accounted(r, slot, last) {
 			h.fault("record %d %s accounted for at %v: slot %d = %v at %v is in no letter, and the CRM has %q",
 				r.n, d.Key, d.Accounted, slot, versions[last].value, versions[last].at, r.values[slot])
 		}
@@ -204,8 +247,8 @@ func (h *history) checkChunk(b *ledger.Backfill, doneTo []string) {
 			continue
 		}
 		for row, r := range read.rows {
-			if h.pg.rows[row.id] == nil {
-				continue // deleted since
+			if now := h.pg.rows[row.id]; now == nil || h.ofKey(row.id.table, now.key) != r {
+				continue // deleted since, and perhaps another by now
 			}
 			for slot, v := range row.versions {
 				// What the stream carries, or supersedes, redo protects.
@@ -223,6 +266,13 @@ func (h *history) checkChunk(b *ledger.Backfill, doneTo []string) {
 // checkEnd compares the CRM with the database, once nothing is open any more.
 func (h *history) checkEnd() {
 	for id, row := range h.pg.rows {
+		if row.key[0] == mappingRefuses {
+			l := h.state.letters[letterKey{id.table, id.table + 1, strconv.Itoa(id.id), ledger.WholeRecord}]
+			if l == nil && len(h.pg.log) > 0 && row.lsn > 0 {
+				h.fault("row %v has a key that addresses no record, and there is no letter", id)
+			}
+			continue
+		}
 		r := h.ofKey(id.table, row.key)
 		if r.exists && r.key != row.key {
 			if covered, _ := h.state.covers(id.table, row.key, r.rows, -1, change.Position{}); !covered {
@@ -238,7 +288,7 @@ func (h *history) checkEnd() {
 func (h *history) checkProperty(r *record, row *row, slot int, want cell) {
 	versions := r.versions[slot]
 	last := versions[len(versions)-1]
-	covered, whole := h.state.covers(r.target, row.key, r.rows, slot, change.Position{})
+	covered, whole := h.state.covers(r.target, row.key, []string{strconv.Itoa(row.id.id)}, slot, change.Position{})
 	right := h.holds(r, slot, want)
 	if want.null && right && !r.written[slot] {
 		// Never delivered: what the CRM had before must be there still, unless a
@@ -251,7 +301,7 @@ func (h *history) checkProperty(r *record, row *row, slot int, want cell) {
 	switch {
 	case !right && !covered:
 		h.fault("record %d %s slot %d: the database has %v, the CRM %q, and there is no letter", r.n, row.key, slot, want, r.values[slot])
-	case right && covered && !whole && plain(last.value) && r.exists && last.at.LSN > 0:
+	case right && h.state.letters[letterKey{r.target, 0, row.key, slot}] != nil && !whole && plain(last.value) && r.exists && last.at.LSN > 0:
 		h.fault("record %d %s slot %d: %v is in the CRM, and there is a letter still", r.n, row.key, slot, want)
 	}
 	fact := h.state.records[recordKey{r.target, row.key}]

@@ -177,12 +177,28 @@ var mutants = []mutant{
 		"	if e.Doubt != 0 {\n", "	if e.Doubt != e.Doubt {\n",
 	),
 	breaking(
+		"key change busy on the new key alone", "sink/queue.go",
+		"		lane.hold(e, e.OldKey)\n", "",
+	),
+	breaking(
+		"the old key of a renamed record is forgotten", "pipeline/settler.go",
+		"settlement.Deliveries = append(settlement.Deliveries, vacate(o.entry))", "",
+	),
+	breaking(
+		"a settled rename is done again", "pipeline/worker.go",
+		"f.renamed = s.reached(records[i], e.First) || s.reached(old, e.First)", "f.renamed = false",
+	),
+	breaking(
+		"a rename that was refused counts as done", "pipeline/attempt.go",
+		"			if a.renames() { // it was not\n", "			if a.renames() && v.KeyTaken {\n",
+	),
+	breaking(
 		"letters per record", "pipeline/attempt.go",
 		"d.CRMID, d.Delivered = v.CRMID, done", "d.CRMID, d.Delivered, d.CloseAll = v.CRMID, done, true",
 	),
 	breaking(
 		"letter of a property that needed no write in a refused version", "pipeline/attempt.go",
-		"	if doubtful || a.record != nil && a.pays() {", "	if doubtful {",
+		"		if doubtful || exists && a.pays() {", "		if doubtful {",
 	),
 	breaking(
 		"NULL over a waiting value does not clear", "change/props.go",

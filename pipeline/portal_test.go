@@ -31,7 +31,9 @@ type record struct {
 	before  [2]string // pgcrm met it
 	written [2]bool   // by pgcrm
 
-	rows     []string     // primary keys of the rows that it was the record of
+	rows     []string // primary keys of the rows that it was the record of
+	renamed  bool
+	void     [2]int       // how many versions were of rows that are gone
 	versions [2][]version // what the database said, in order of commit
 	sent     [2]int       // the earliest version that the last sent value can be
 }
@@ -247,8 +249,11 @@ func (c *portal) apply(target *change.Target, j *sink.Job) sink.Verdict {
 	r := c.byKey[recordKey{target.Index, j.Key}]
 	if j.RenameTo != "" {
 		other := c.byKey[recordKey{target.Index, j.RenameTo}]
+		if j.CRMID != "" {
+			r = c.byID(j.CRMID)
+		}
 		switch {
-		case r == nil:
+		case r == nil, r == other:
 			r = other
 		case other == nil:
 			delete(c.byKey, recordKey{target.Index, r.key})
@@ -273,6 +278,15 @@ func (c *portal) apply(target *change.Target, j *sink.Job) sink.Verdict {
 		return v
 	}
 	return sink.Verdict{Outcome: sink.NotFound, Rejection: &change.Rejection{Category: "not_found"}}
+}
+
+func (c *portal) byID(id string) *record {
+	for _, r := range c.byKey {
+		if r.id == id {
+			return r
+		}
+	}
+	return nil
 }
 
 func (c *portal) write(r *record, j *sink.Job) sink.Verdict {

@@ -40,6 +40,7 @@ type row struct {
 	cells [2]cell
 
 	versions [2]int // which of its record's that is
+	lsn      change.LSN
 }
 
 // txn is a committed transaction in the log.
@@ -53,8 +54,9 @@ type txn struct {
 }
 
 type rowChange struct {
-	before, after *row // nil for an insert, for a delete
-	carries       [2]bool
+	before, after *row    // nil for an insert, for a delete
+	carries       [2]bool // the new tuple, or a full old one
+	toasted       bool    // the new tuple does not carry the second property
 }
 
 // postgres is the database: its tables, its log and its slot.
@@ -126,6 +128,9 @@ func (p *postgres) commit(xid uint32, gap int, late time.Duration, mark string, 
 	for i, c := range changes {
 		p.history.commit(change.Position{LSN: commit, Ordinal: uint32(i + 1)}, c)
 		p.trace.add("commit %v xid %d: %v -> %v %v", change.Position{LSN: commit, Ordinal: uint32(i + 1)}, xid, show(c.before), show(c.after), c.carries)
+		if c.after != nil {
+			c.after.lsn = commit
+		}
 		id := c.id()
 		apply(p.rows, c)
 		p.locked[id]++
@@ -286,7 +291,7 @@ func (p *postgres) chunk(r pipeline.Range) pipeline.Chunk {
 		row := p.seen[rowID{table, id}]
 		chunk.Rows = append(chunk.Rows, columns(row, [2]bool{true, true}))
 		chunk.Last = []string{strconv.Itoa(id)}
-		if rec := p.history.ofKey(table, row.key); rec != nil {
+		if rec := p.history.ofKey(table, row.key); rec != nil && row.key[0] != mappingRefuses {
 			read.rows[row] = rec
 		}
 	}

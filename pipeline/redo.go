@@ -99,7 +99,7 @@ func (s *session) forgetAccounted(ctx context.Context, target *change.Target, en
 // delivered, superseded or parked. Ordinals below OrdinalsSince were counted
 // under another publication or mapping and say nothing.
 func (s *session) accounted(e *sink.Entry, record *change.Record) bool {
-	return record != nil && e.Doubt&sink.ChunkInDoubt == 0 &&
+	return record != nil &&
 		e.First.LSN >= s.state.OrdinalsSince &&
 		!record.Accounted.Before(e.Newest)
 }

@@ -145,6 +145,9 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 		entries[i] = o.entry
 		if o.delivery != nil {
 			settlement.Deliveries = append(settlement.Deliveries, *o.delivery)
+			if o.delivery.OldKey != "" {
+				settlement.Deliveries = append(settlement.Deliveries, vacate(o.entry))
+			}
 		}
 		settlement.Letters = append(settlement.Letters, o.letters...)
 		if o.late && o.delivery != nil && s.LateWindow > 0 {

@@ -143,6 +143,7 @@ func (b *book) Begin(ctx context.Context, in ledger.Instance, _ []*change.Target
 		st.owner = in
 		st.epoch++
 		b.crm.allBack(b.process)
+		b.history.begin()
 		b.letters = len(st.letters) > 0
 		s = b.state()
 		s.First = first
@@ -267,19 +268,19 @@ func (st *store) close(s *ledger.Settlement) {
 	type payment struct {
 		target, source   int
 		name, row        string
-		at               change.Position
+		at, first        change.Position
 		all, transferred bool
 		slots            []int
 	}
 	var paid []payment
-	for _, d := range s.Deliveries {
-		if len(d.Delivered) > 0 || d.CloseAll {
-			paid = append(paid, payment{d.Source.Target.Index, d.Source.Index, d.Key, d.Row, d.Accounted, d.CloseAll, false, d.Delivered})
+	for i := range s.Deliveries {
+		if d := &s.Deliveries[i]; len(d.Delivered) > 0 || d.CloseAll {
+			paid = append(paid, payment{d.Source.Target.Index, d.Source.Index, d.Key, d.Row, d.Accounted, firstOf(d), d.CloseAll, false, d.Delivered})
 		}
 	}
 	for _, l := range s.Letters {
 		if l.Slot != ledger.WholeRecord {
-			paid = append(paid, payment{l.Source.Target.Index, l.Source.Index, l.Key, l.Row, l.Position, false, true, []int{l.Slot}})
+			paid = append(paid, payment{l.Source.Target.Index, l.Source.Index, l.Key, l.Row, l.Position, l.Position, false, true, []int{l.Slot}})
 		}
 	}
 	for k, l := range st.letters {
@@ -288,7 +289,11 @@ func (st *store) close(s *ledger.Settlement) {
 		for _, p := range paid {
 			byRecord := k.target == p.target && k.scope == 0 && p.name != "" && k.name == p.name
 			byRow := l.source == p.source && p.row != "" && l.row == p.row
-			if !byRecord && !byRow || p.at.Before(l.at) || k.slot >= 0 && p.transferred {
+			paid := p.at
+			if !byRecord {
+				paid = p.first
+			}
+			if !byRecord && !byRow || paid.Before(l.at) || k.slot >= 0 && p.transferred {
 				continue
 			}
 			all, delivered = all || p.all, delivered || !p.transferred
@@ -310,6 +315,15 @@ func (st *store) close(s *ledger.Settlement) {
 			delete(st.letters, k)
 		}
 	}
+}
+
+// firstOf is from where on a version pays for its row's letters under another
+// key, or under none.
+func firstOf(d *ledger.Delivery) change.Position {
+	if d.CloseAll || d.First == (change.Position{}) {
+		return d.Accounted
+	}
+	return d.First
 }
 
 func (b *book) Lookup(ctx context.Context, target *change.Target, keys []string) (found []*change.Record, err error) {

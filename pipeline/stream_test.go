@@ -194,7 +194,7 @@ func (s *stream) begin(tx *txn) {
 			ev.Kind, ev.Old = change.Delete, s.old(c.before)
 			ev.OldIsKey = !s.full
 		default:
-			ev.Kind, ev.New = change.Update, columns(c.after, c.carries)
+			ev.Kind, ev.New = change.Update, columns(c.after, [2]bool{c.carries[0], c.carries[1] && !c.toasted})
 			if s.full {
 				ev.Old = columns(c.before, [2]bool{true, true})
 			}

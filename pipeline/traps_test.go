@@ -93,6 +93,36 @@ func TestTrap9LettersArePerProperty(t *testing.T) {
 	})
 }
 
+// A row that addresses no record owes all that the mapping writes: when it
+// addresses one again, the change may leave out what came meanwhile.
+func TestTrap9ARowWithoutARecordOwesEverything(t *testing.T) {
+	inLab(t, traits{}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "1", "1"))
+		rekey := func(c rowChange, key string) rowChange {
+			c.after.key = key
+			return c
+		}
+		l.locked(func() { l.commitLate(0, rekey(l.row(1, "1", "2"), "!k1")) })
+		var tx *txn
+		l.locked(func() { tx = l.commitLate(0, rekey(l.row(1, "3", same), "k1")) })
+		l.saved(tx)
+		l.crmHas(1, "3", "1")
+		l.locked(func() {
+			if l := l.state.letters[letterKey{0, 1, "1", ledger.WholeRecord}]; l == nil || !l.owed[1] || l.owed[0] {
+				t.Errorf("the letter is %+v, want one that owes b", l)
+			}
+		})
+		l.saved(l.commit(1, "3", "3"))
+		l.locked(func() {
+			if len(l.state.letters) > 0 {
+				t.Error("the letter is still open")
+			}
+		})
+		l.crmHas(1, "3", "3")
+	})
+}
+
 // While the CRM is away the queue fills up and merges on; the stream is kept
 // alive though nobody reads it.
 func TestAFullQueueKeepsTheStreamAlive(t *testing.T) {

@@ -78,7 +78,7 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	outcomes := make([]outcome, 0, len(batch))
 	var writes, archives []*attempt
 	for i, e := range batch {
-		a := &attempt{session: s, entry: e, record: records[i].now, settled: records[i].settled}
+		a := &attempt{session: s, entry: e, remembered: records[i]}
 		o, done := a.withoutCall()
 		switch {
 		case done:
@@ -160,13 +160,15 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 type remembered struct {
 	now     *change.Record // what the CRM is known to hold; nil for nothing
 	settled bool           // every change of the entry is accounted for
+	renamed bool           // the rename is, whatever came after it
 }
 
 // lookup asks the ledger what the CRM is known to hold, for as long as it takes.
 //
 // A record that is renamed is known under the old key, or, after a rename that
 // was settled, under the new one. Where a later change is accounted for under
-// either, so is the rename: until it was settled, it held both keys.
+// either, so is the rename: until it was settled, it held both keys. To rename
+// again might take the old key from a record that has it now.
 func (s *session) lookup(ctx context.Context, target *change.Target, batch []*sink.Entry) ([]remembered, error) {
 	keys := keysOf(batch)
 	for _, e := range batch {
@@ -183,20 +185,50 @@ func (s *session) lookup(ctx context.Context, target *change.Target, batch []*si
 		return nil, err
 	}
 	found := make([]remembered, len(batch))
-	renamed := records[len(batch):]
+	olds := records[len(batch):]
 	for i, e := range batch {
-		found[i] = remembered{records[i], s.accounted(e, records[i])}
+		f := &found[i]
+		f.now = unlessVacant(records[i])
+		// What the key's record was before it was renamed is sent under its new key.
+		f.settled = s.accounted(e, records[i]) || f.now == nil && s.reached(records[i], e.Newest)
 		if e.OldKey == "" {
 			continue
 		}
-		before := renamed[0]
-		renamed = renamed[1:]
-		found[i].settled = found[i].settled || s.accounted(e, before)
-		if before != nil {
-			found[i].now = before
+		old := olds[0]
+		olds = olds[1:]
+		f.settled = f.settled || s.accounted(e, old)
+		f.renamed = s.reached(records[i], e.First) || s.reached(old, e.First)
+		if old = unlessVacant(old); old != nil && !f.renamed {
+			f.now = old
 		}
 	}
 	return found, nil
+}
+
+// reached reports whether the record is accounted for at or after the position.
+// Across transactions the numbering of changes does not matter.
+func (s *session) reached(r *change.Record, at change.Position) bool {
+	return r != nil && !r.Accounted.Before(at) && (r.Accounted.LSN > at.LSN || at.LSN >= s.state.OrdinalsSince)
+}
+
+// vacate notes in the ledger that a key has no record any more, since that was
+// renamed. What is read again of the time before must not make it anew. The row
+// is one that no table has.
+func vacate(e *sink.Entry) ledger.Delivery {
+	return ledger.Delivery{Source: e.Source, Key: e.OldKey, Row: "\x00", Accounted: e.First}
+}
+
+// unlessVacant is nil for a key that has no record.
+func unlessVacant(r *change.Record) *change.Record {
+	if r == nil || r.CRMID != "" {
+		return r
+	}
+	for _, f := range r.Facts {
+		if f.State != change.Never {
+			return r
+		}
+	}
+	return nil
 }
 
 // persist repeats an operation of the ledger until it succeeds, the ledger says
