@@ -140,6 +140,9 @@ func notBuilt(cfg *config.Config) error {
 	if cfg.Source.PublishColumns == "mapped" {
 		wrong.lines = append(wrong.lines, "PGCRM_PUBLISH_COLUMNS: this version publishes whole tables only; unset it")
 	}
+	if cfg.Source.OnSlotLoss == "resync" {
+		wrong.lines = append(wrong.lines, "PGCRM_ON_SLOT_LOSS: this version does not resync by itself; unset it, and run `pgcrm migrate --recreate-slot` when a slot was lost")
+	}
 	return wrong.err()
 }
 
