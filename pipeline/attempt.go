@@ -39,11 +39,10 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if e.Archives() {
 		return outcome{}, false
 	}
-	compared := *e
 	if a.renames() {
-		compared.Doubt |= sink.Redone // another record may have the new key, and gets it all
+		e.Doubt |= sink.Redone // another record may have the new key, and gets it all
 	}
-	a.diff = compared.Diff(a.now, a.Ledger.Fingerprint)
+	a.diff = e.Diff(a.now, a.Ledger.Fingerprint)
 	if len(a.diff.Send) > 0 || a.renames() {
 		return outcome{}, false
 	}
