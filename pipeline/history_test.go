@@ -158,7 +158,11 @@ func (h *history) accounted(r *record, slot, i int) bool {
 			return true
 		}
 	}
-	covered, _ := h.state.covers(r.target, h.keyOf(r), r.rows, slot, r.versions[slot][i].at)
+	since := r.versions[slot][i].at
+	if r.versions[slot][i].silent {
+		since = change.Position{}
+	}
+	covered, _ := h.state.covers(r.target, h.keyOf(r), r.rows, slot, since)
 	return covered || h.policy == change.Skip && !r.exists
 }
 
@@ -169,6 +173,10 @@ func (h *history) holds(r *record, slot int, value cell) bool {
 		return false
 	case !value.null:
 		return r.exists && r.values[slot] == value.text
+	case r.void[slot] > 0:
+		// The row was deleted, and is there again. What a chunk sent of it that was
+		// cut off is known to nobody then.
+		return true
 	case r.written[slot]:
 		return r.values[slot] == ""
 	}
