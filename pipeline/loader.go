@@ -61,6 +61,7 @@ func (l *loads) recallRows(b ledger.Backfill, source *change.Source, rows map[st
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.doubtful[b.ID] = doubtfulRows{source: source, rows: rows, end: keyOf(b.SentTo)}
+	l.doubts.Store(true)
 	l.s.Log.Info("backfill_rows_in_doubt", "backfill", b.ID, "table", b.Table, "rows", len(rows))
 }
 

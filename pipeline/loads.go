@@ -25,6 +25,11 @@ type loads struct {
 	seq      uint64
 	chunks   []*sink.Chunk          // in the queue whole, not yet saved as done
 	doubtful map[int64]doubtfulRows // by backfill
+	doubts   atomic.Bool            // whether there are any
+
+	// The reader's alone: it need not look at the rest for each row.
+	lastXID  uint32
+	watching bool // the low mark of a window was read
 
 	current map[int64]*BackfillStatus
 	// planned is set once the backfills are known, and whole names the mappings
@@ -57,9 +62,10 @@ func newLoads(s *session) *loads {
 
 // touch is told of every mapped change that the stream carries.
 func (l *loads) touch(ev *change.Event, patches []change.Patch) {
-	if !l.recording.Load() {
+	if !l.recording.Load() || ev.XID == l.lastXID && !l.watching {
 		return
 	}
+	l.lastXID = ev.XID
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, known := l.streamed[ev.XID]; !known {
@@ -74,6 +80,9 @@ func (l *loads) touch(ev *change.Event, patches []change.Patch) {
 // doubt tells whether the changed row belongs to a chunk that an earlier process
 // sent for the mapping without settling it.
 func (l *loads) doubt(ev *change.Event, source *change.Source) sink.Doubt {
+	if !l.doubts.Load() {
+		return 0
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range l.doubtful {
@@ -101,10 +110,12 @@ func (l *loads) mark(_ context.Context, ev *change.Event) error {
 	}
 	if side == lowMark {
 		w.open, w.since = true, l.seq
+		l.watching = true
 		l.mu.Unlock()
 		return nil
 	}
 	l.window = nil
+	l.watching = false
 	taken := w.open && !w.spoiled && l.complete(w)
 	l.mu.Unlock()
 	if !taken {
@@ -209,6 +220,7 @@ func (l *loads) saved(done []ledger.ChunkDone) {
 		}
 		if l.doubtful[d.ID].end == keyOf(d.DoneTo) {
 			delete(l.doubtful, d.ID)
+			l.doubts.Store(len(l.doubtful) > 0)
 		}
 	}
 }

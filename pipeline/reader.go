@@ -19,19 +19,19 @@ type reading struct {
 	firstLeft change.Position
 	barred    map[string]bool
 	changes   map[countKey]int
-	coalesced map[string]int
+	coalesced []int // by target
 	skipped   []uint64
 }
 
 type countKey struct {
-	table string
+	table *change.Relation
 	kind  change.Kind
 }
 
 // readLoop reads the stream into the queue until ctx ends.
 func (s *session) readLoop(ctx context.Context) error {
 	s.read.changes = map[countKey]int{}
-	s.read.coalesced = map[string]int{}
+	s.read.coalesced = make([]int, len(s.Targets))
 	s.read.skipped = make([]uint64, len(s.Sources))
 	for i, src := range s.Sources {
 		s.read.skipped[i] = s.Mapper.Skipped(src)
@@ -77,7 +77,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 		return s.row(ctx, ev)
 	case change.Truncate:
 		for _, r := range ev.Truncated {
-			s.read.changes[countKey{r.String(), ev.Kind}]++
+			s.read.changes[countKey{r, ev.Kind}]++
 			s.Log.Warn("table_truncated", "table", r.String(), "note", "counted; records in the CRM are left as they are")
 		}
 	case change.Commit:
@@ -99,7 +99,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 // row maps one row change and puts its patches into the queue.
 func (s *session) row(ctx context.Context, ev *change.Event) error {
 	s.read.rows = true
-	s.read.changes[countKey{ev.Relation.String(), ev.Kind}]++
+	s.read.changes[countKey{ev.Relation, ev.Kind}]++
 	patches, err := s.Mapper.Map(ev, s.read.patches[:0])
 	if err != nil {
 		return err
@@ -153,18 +153,20 @@ func (s *session) add(a sink.Add) {
 	case !added:
 		s.leaveOut(&a)
 	case merged:
-		s.read.coalesced[a.Patch.Source.Target.Object]++
+		s.read.coalesced[a.Patch.Source.Target.Index]++
 	}
 }
 
 // count hands the transaction's counts over.
 func (s *session) count() {
 	for k, n := range s.read.changes {
-		s.Recorder.CountChanges(k.table, k.kind.String(), n)
+		s.Recorder.CountChanges(k.table.String(), k.kind.String(), n)
 	}
 	clear(s.read.changes)
-	for object, n := range s.read.coalesced {
-		s.Recorder.CountRecords(object, Coalesced, n)
+	for i, n := range s.read.coalesced {
+		if n > 0 {
+			s.Recorder.CountRecords(s.Targets[i].Object, Coalesced, n)
+		}
 	}
 	clear(s.read.coalesced)
 	for i, src := range s.Sources {

@@ -4,15 +4,7 @@ import "time"
 
 // Full reports whether the queue has reached its limit. It may be gone over by
 // one row's patches.
-func (q *Queue) Full() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	full := q.bytes >= q.limit
-	if full && q.archives {
-		notify(q.wake) // records whose transaction is not read whole may now be archived
-	}
-	return full
-}
+func (q *Queue) Full() bool { return q.full.Load() }
 
 // Room tells that entries were removed.
 func (q *Queue) Room() <-chan struct{} { return q.room }

@@ -1,7 +1,9 @@
 package sink
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -18,10 +20,13 @@ type Queue struct {
 	room        chan struct{} // something was removed
 	boundWanted chan struct{} // the oldest ready version lies beyond the bound
 
+	full atomic.Bool // bytes has reached the limit
+
 	mu         sync.Mutex
 	head, tail *Entry
 	count      int
 	bytes      int
+	merged     change.Props // scratch
 	lanes      []lane
 
 	lastEnd change.LSN // end of the last transaction read whole
@@ -102,7 +107,12 @@ func (q *Queue) Add(a Add) (added, merged bool) {
 
 func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 	p := a.Patch
-	e.Props = change.Merge(make(change.Props, 0, len(e.Props)+len(p.Props)), e.Props, p.Props)
+	q.merged = change.Merge(q.merged[:0], e.Props, p.Props)
+	if len(q.merged) <= cap(e.Props) {
+		e.Props = append(e.Props[:0], q.merged...)
+	} else {
+		e.Props = slices.Clone(q.merged)
+	}
 	lane.rows.leave(e)
 	e.Source = p.Source
 	if e.Row != string(p.Row) {
@@ -121,9 +131,20 @@ func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 		e.Chunks = append(e.Chunks, a.Chunk)
 		a.Chunk.open++
 	}
-	q.bytes -= e.size
-	e.size = e.measure()
-	q.bytes += e.size
+	size := e.measure()
+	q.grow(size - e.size)
+	e.size = size
+}
+
+// grow accounts for bytes. Whether the queue is full is asked for each row, and
+// answered without a lock.
+func (q *Queue) grow(n int) {
+	q.bytes += n
+	full := q.bytes >= q.limit
+	q.full.Store(full)
+	if full && q.archives {
+		notify(q.wake) // records whose transaction is not read whole may now be archived
+	}
 }
 
 func (q *Queue) append(lane *lane, a *Add) {
@@ -163,7 +184,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 	q.tail = e
 	q.count++
 	e.size = e.measure()
-	q.bytes += e.size
+	q.grow(e.size)
 
 	lane.rows.enter(e)
 	lane.hold(e, e.Key)
@@ -219,7 +240,7 @@ func (q *Queue) remove(e *Entry) {
 	e.prev, e.next = nil, nil
 	e.state = gone
 	q.count--
-	q.bytes -= e.size
+	q.grow(-e.size)
 	for _, c := range e.Chunks {
 		c.open--
 	}
