@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"testing"
@@ -57,7 +58,9 @@ func BenchmarkReader(b *testing.B) {
 	}
 	b.StopTimer()
 	cancel()
-	<-over
+	if err := <-over; err != nil && !errors.Is(err, context.Canceled) {
+		b.Error(err)
+	}
 }
 
 type rowSource struct {
