@@ -131,6 +131,10 @@ func TestKilledTenTimesNothingIsLost(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*killSeconds)*time.Second)
 	defer cancel()
 	wait := w.write(ctx, 8)
+	t.Cleanup(func() { // also where the test has failed by then
+		cancel()
+		wait()
+	})
 	confirmed := w.watchSlot(t.Context(), portal)
 
 	for range *killCount {

@@ -201,6 +201,10 @@ func (w *writers) watchSlot(ctx context.Context, portal *hubspotsim.Portal) *slo
 	ctx, cancel := context.WithCancel(ctx)
 	s := &slotWatch{cancel: cancel, done: make(chan struct{})}
 	conn := connect(w.t, w.url)
+	w.t.Cleanup(func() {
+		cancel()
+		<-s.done
+	})
 	go func() {
 		defer close(s.done)
 		reached := map[string]int{} // by property and key, the newest version in the CRM
