@@ -122,6 +122,22 @@ func (v *view) table(name string) (*change.Relation, error) {
 	return nil, &usageError{fmt.Sprintf("table %s is not in the mapping; mapped are %s", table, strings.ReplaceAll(tableNames(v.relations), ",", ", "))}
 }
 
+// chosen finds mapped tables by name; without names it is all of them.
+func (v *view) chosen(names []string) ([]*change.Relation, error) {
+	if len(names) == 0 {
+		return v.relations, nil
+	}
+	tables := make([]*change.Relation, len(names))
+	for i, name := range names {
+		rel, err := v.table(name)
+		if err != nil {
+			return nil, err
+		}
+		tables[i] = rel
+	}
+	return tables, nil
+}
+
 // sources lists the mappings of a table.
 func (v *view) sources(rel *change.Relation) []*change.Source {
 	var list []*change.Source

@@ -97,16 +97,9 @@ func (c *verifyCommand) run(ctx context.Context) (err error) {
 	}
 	defer memory.Close()
 	c.comparer = comparer{memory: memory, crm: sink.NewDeliverer(c.view.crm, c.log)}
-	tables := c.relations
-	if len(c.tables) > 0 {
-		tables = nil
-		for _, name := range c.tables {
-			rel, err := c.table(name)
-			if err != nil {
-				return err
-			}
-			tables = append(tables, rel)
-		}
+	tables, err := c.chosen(c.tables)
+	if err != nil {
+		return err
 	}
 	report := newVerification(c.all)
 	for _, rel := range tables {

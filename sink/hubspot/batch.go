@@ -40,12 +40,6 @@ func (c *Client) BatchUpsert(ctx context.Context, object string, inputs []Input)
 	return c.write(ctx, object, "upsert", inputs)
 }
 
-// BatchCreate creates up to MaxBatch records. It is not idempotent: after an
-// answer that is Unanswered, records may exist twice.
-func (c *Client) BatchCreate(ctx context.Context, object string, inputs []Input) (Answer, error) {
-	return c.write(ctx, object, "create", inputs)
-}
-
 func (c *Client) write(ctx context.Context, object, verb string, inputs []Input) (Answer, error) {
 	if len(inputs) == 0 {
 		return Answer{}, nil
@@ -101,16 +95,7 @@ func (c *Client) BatchArchive(ctx context.Context, object string, ids []string) 
 	if len(ids) > MaxBatch {
 		return Answer{}, fmt.Errorf("a batch of %d inputs: HubSpot takes %d", len(ids), MaxBatch)
 	}
-	body := append([]byte(nil), `{"inputs":[`...)
-	for i, id := range ids {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, `{"id":`...)
-		body = appendString(body, id)
-		body = append(body, '}')
-	}
-	body = append(body, ']', '}')
+	body := append(appendIDs([]byte{'{'}, ids), '}')
 	var parsed batchAnswer
 	r, err := c.do(ctx, &call{
 		endpoint: object + "/batch/archive",
@@ -147,4 +132,18 @@ func correlation(err error) string {
 		return refusal.CorrelationID
 	}
 	return ""
+}
+
+// appendIDs writes the inputs of a call that names records and nothing else.
+func appendIDs(body []byte, ids []string) []byte {
+	body = append(body, `"inputs":[`...)
+	for i, id := range ids {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, `{"id":`...)
+		body = appendString(body, id)
+		body = append(body, '}')
+	}
+	return append(body, ']')
 }

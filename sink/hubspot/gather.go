@@ -12,9 +12,6 @@ const (
 	scarce    = 0.9
 )
 
-// Plenty reports whether a change should be sent at once, in company or not.
-func (c *Client) Plenty() bool { return c.Gather(time.Second) == 0 }
-
 // Gather says how long a change should be held, from when it was first seen, to
 // gather company: 0 while calls are plentiful, up to most as the window gets
 // scarce, and past it where the calls of the day would not last to midnight

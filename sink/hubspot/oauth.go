@@ -123,9 +123,3 @@ func refusedRefresh(status int, body []byte) error {
 		return &TokenRefused{Setting: "HUBSPOT_REFRESH_TOKEN", Reason: fmt.Sprintf("was revoked or is wrong (status %d); install the app in the portal again and set the new refresh token", status)}
 	}
 }
-
-// StaticToken is the token source of a service key or private app token: read
-// gives its present value, so that a rotated one is found.
-func StaticToken(read func() (string, error)) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) { return read() }
-}

@@ -62,16 +62,7 @@ func (c *Client) BatchRead(ctx context.Context, object, idProperty string, ids, 
 		body = appendString(body, idProperty)
 		body = append(body, ',')
 	}
-	body = append(body, `"inputs":[`...)
-	for i, id := range ids {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, `{"id":`...)
-		body = appendString(body, id)
-		body = append(body, '}')
-	}
-	body = append(body, ']', '}')
+	body = append(appendIDs(body, ids), '}')
 
 	var parsed batchAnswer
 	_, err := c.do(ctx, &call{
