@@ -13,10 +13,10 @@ import (
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/config"
 	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/pipeline"
 )
 
-// askedReason is the reason of requests that backfill files.
-const askedReason = "requested"
+// pipeline.Asked is the reason of requests that backfill files.
 
 // backfillCommand is what the flags of `pgcrm backfill` say.
 type backfillCommand struct {
@@ -210,7 +210,7 @@ func (b *backfillCommand) file(ctx context.Context, v *view, book *ledger.Ledger
 	for _, src := range v.sources(rel) {
 		for _, part := range parts {
 			r := ledger.Backfill{
-				Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: askedReason,
+				Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: pipeline.Asked,
 				Where: b.where, Keys: part, Estimate: estimate,
 			}
 			if part != nil {

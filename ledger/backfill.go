@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/pgcrm/pgcrm/change"
 )
 
 // Backfill is a load of existing rows: asked for, under way, or over. Only the
@@ -198,17 +196,16 @@ func (l *Ledger) SourceHashes(ctx context.Context) ([]SourceHash, error) {
 	return hashes, nil
 }
 
-// SetSourceHash remembers a mapping whose rows need no load. Fenced.
-func (l *Ledger) SetSourceHash(ctx context.Context, s *change.Source, hash string) error {
+// ForgetSource forgets that a load was ever asked for the rows of a source that is
+// mapped no longer: what changes until it is mapped again goes by unseen, and
+// then all of it is owed anew. Fenced.
+func (l *Ledger) ForgetSource(ctx context.Context, s SourceHash) error {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
-	id, err := l.internSource(ctx, s)
-	if err != nil {
-		return err
-	}
 	t := l.transaction(0, 0)
-	t.add(hashStatement, wireInt2(id), []byte(hash))
+	t.add(forgetStatement, []byte(s.Table), []byte(s.Object), []byte(s.Match))
 	return explainSettle(t.commit(ctx))
 }
 
-var hashStatement = statement{"hash", "UPDATE source SET hash = $2 WHERE id = $1"}
+var forgetStatement = statement{"forget", `UPDATE source s SET hash = NULL FROM target t
+	WHERE t.id = s.target AND s.table_name = $1::text AND t.object = $2::text AND t.match = $3::text`}

@@ -103,18 +103,29 @@ func TestSourceHashes(t *testing.T) {
 	if _, err := l.AddBackfill(t.Context(), ledger.Backfill{Table: accounts.Table, Object: "companies", Match: "account_id", Reason: "first_load", SourceHash: "h1"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.SetSourceHash(t.Context(), usage, "u1"); err != nil {
-		t.Fatal(err)
+	ask := func(b ledger.Backfill) {
+		t.Helper()
+		if _, err := l.AddBackfill(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := l.SetSourceHash(t.Context(), accounts, "h2"); err != nil {
-		t.Fatal(err)
-	}
+	ask(ledger.Backfill{Table: usage.Table, Object: "companies", Match: "hs_object_id", Reason: "first_load", SourceHash: "u1"})
+	ask(ledger.Backfill{Table: accounts.Table, Object: "companies", Match: "account_id", Reason: "mapping_changed", SourceHash: "h2"})
 	got, err := l.SourceHashes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []ledger.SourceHash{{accounts.Table, "companies", "account_id", "h2"}, {usage.Table, "companies", "hs_object_id", "u1"}}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	if err := l.ForgetSource(t.Context(), want[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = l.SourceHashes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[1:], got); diff != "" {
 		t.Fatal(diff)
 	}
 }

@@ -297,12 +297,14 @@ func TestFencing(t *testing.T) {
 				Chunks:     []ledger.ChunkDone{{ID: id, DoneTo: []string{"7"}, Rows: 7, Last: true}},
 			})
 		},
-		"empty Settle":    func() error { return old.Settle(t.Context(), &ledger.Settlement{}) },
-		"RaiseBound":      func() error { return old.RaiseBound(t.Context(), 8888) },
-		"Stop":            func() error { return old.Stop(t.Context(), 991) },
-		"BackfillSentTo":  func() error { return old.BackfillSentTo(t.Context(), id, []string{"7"}) },
-		"FinishBackfill":  func() error { return old.FinishBackfill(t.Context(), id) },
-		"SetSourceHash":   func() error { return old.SetSourceHash(t.Context(), accounts, "h") },
+		"empty Settle":   func() error { return old.Settle(t.Context(), &ledger.Settlement{}) },
+		"RaiseBound":     func() error { return old.RaiseBound(t.Context(), 8888) },
+		"Stop":           func() error { return old.Stop(t.Context(), 991) },
+		"BackfillSentTo": func() error { return old.BackfillSentTo(t.Context(), id, []string{"7"}) },
+		"FinishBackfill": func() error { return old.FinishBackfill(t.Context(), id) },
+		"ForgetSource": func() error {
+			return old.ForgetSource(t.Context(), ledger.SourceHash{Table: accounts.Table, Object: "companies", Match: "account_id"})
+		},
 		"once more after": func() error { return old.RaiseBound(t.Context(), 8888) },
 	}
 	for call, do := range calls {
@@ -431,7 +433,7 @@ func everything(t *testing.T, l *ledger.Ledger) {
 		l.RaiseBound(t.Context(), 2100),
 		l.BackfillSentTo(t.Context(), id, []string{"9"}),
 		l.FinishBackfill(t.Context(), id),
-		l.SetSourceHash(t.Context(), billing, "b"),
+		l.ForgetSource(t.Context(), ledger.SourceHash{Table: billing.Table, Object: "companies", Match: "account_id"}),
 		l.Stop(t.Context(), 960),
 	} {
 		if err != nil {

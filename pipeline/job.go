@@ -14,6 +14,8 @@ import (
 const (
 	firstLoad      = "first_load"
 	mappingChanged = "mapping_changed"
+	// Asked: a person wants the rows sent again.
+	Asked = "requested"
 	// Reread: the stream does not carry a value that the mapping needs.
 	Reread = "reread"
 	// Retry: somebody asked for a parked row to be tried again.

@@ -15,6 +15,8 @@ const (
 
 	// loadPoll is how often the loader looks whether what it waits for has come.
 	loadPoll = 200 * time.Millisecond
+	// unreadableRetry is how long a backfill waits whose rows cannot be read.
+	unreadableRetry = 5 * time.Second
 	// requestPoll is how often requests are looked for.
 	requestPoll = time.Second
 )
@@ -110,6 +112,9 @@ func (s *session) loadLoop(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	if err := s.persist(ctx, "forget_unmapped", func() error { return s.forgetUnmapped(ctx) }); err != nil {
+		return unlessEnded(ctx, err)
+	}
 	if s.Backfill {
 		if err := s.persist(ctx, "file_backfills", func() error { return s.fileLoads(ctx) }); err != nil {
 			return unlessEnded(ctx, err)
@@ -125,6 +130,7 @@ func (s *session) loadLoop(ctx context.Context) error {
 			return unlessEnded(ctx, err)
 		}
 		s.loads.plan(backfills)
+		backfills = s.loads.due(backfills, s.Now())
 		if err := s.loadAll(ctx, backfills); err != nil {
 			return unlessEnded(ctx, err)
 		}
@@ -156,6 +162,25 @@ func (s *session) loadAll(ctx context.Context, backfills []ledger.Backfill) erro
 		}
 	}
 	s.enter(Streaming, nil)
+	return nil
+}
+
+// forgetUnmapped has the rows of a mapping that is gone sent anew if it ever comes
+// back: what they change meanwhile goes by unseen.
+func (s *session) forgetUnmapped(ctx context.Context) error {
+	hashes, err := s.Ledger.SourceHashes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range hashes {
+		if s.sourceOf(ledger.Backfill{Table: h.Table, Object: h.Object, Match: h.Match}) != nil {
+			continue
+		}
+		if err := s.Ledger.ForgetSource(ctx, h); err != nil {
+			return err
+		}
+		s.Log.Info("mapping_gone", "table", h.Table, "object", h.Object, "note", "its rows are sent anew if it comes back")
+	}
 	return nil
 }
 
@@ -229,8 +254,9 @@ func (l *loads) waiting(backfills []ledger.Backfill, what string) {
 	}
 }
 
-// load carries one backfill to its end. One that cannot be read, say for a
-// condition that is no SQL, is given up with the reason, not tried for ever.
+// load carries one backfill to its end. Where its rows cannot be read, one that a
+// person asked for is given up with the reason, say of a condition that is no
+// SQL. The others are owed: they wait, and are tried again.
 func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	source, table := s.sourceOf(b), s.loads.tables[b.Table]
 	if source == nil || table == nil {
@@ -243,11 +269,22 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	var unreadable *unreadableError
 	switch {
 	case errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err):
-		return s.giveUp(ctx, b, unreadable.Error())
+		if b.Where != "" || b.Reason == Asked {
+			return s.giveUp(ctx, b, unreadable.Error())
+		}
+		s.postpone(b, unreadable.Error())
+		return nil
 	case err != nil:
 		return err
 	}
 	return s.finish(ctx, b)
+}
+
+func (s *session) postpone(b ledger.Backfill, why string) {
+	if s.loads.postpone(b, why, s.Now().Add(unreadableRetry)) {
+		s.Log.Error("backfill_waits", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "error", why,
+			"note", "its rows are owed; it goes on when they can be read")
+	}
 }
 
 func (s *session) giveUp(ctx context.Context, b ledger.Backfill, why string) error {

@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
@@ -35,7 +37,9 @@ type loads struct {
 	// planned is set once the backfills are known, and whole names the mappings
 	// whose table is being loaded or waits for it.
 	planned bool
-	whole   map[*change.Source]int
+	// postponed says when to try backfills again whose rows could not be read.
+	postponed map[int64]time.Time
+	whole     map[*change.Source]int
 }
 
 // doubtfulRows are rows that an earlier process sent without settling them.
@@ -53,6 +57,8 @@ func newLoads(s *session) *loads {
 		doubtful: map[int64]doubtfulRows{},
 		current:  map[int64]*BackfillStatus{},
 		whole:    map[*change.Source]int{},
+
+		postponed: map[int64]time.Time{},
 	}
 	for _, t := range s.Tables {
 		l.tables[t.String()] = t
@@ -274,4 +280,25 @@ func (l *loads) done(source *change.Source, b ledger.Backfill) {
 	if len(b.Keys) == 0 && b.Where == "" {
 		l.whole[source]--
 	}
+}
+
+// due leaves out the backfills that wait to be tried again.
+func (l *loads) due(backfills []ledger.Backfill, now time.Time) []ledger.Backfill {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(backfills, func(b ledger.Backfill) bool { return now.Before(l.postponed[b.ID]) })
+}
+
+// postpone has a backfill tried again later and shows why it waits. It reports
+// whether that is news.
+func (l *loads) postpone(b ledger.Backfill, why string, until time.Time) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.window = nil
+	_, before := l.postponed[b.ID]
+	l.postponed[b.ID] = until
+	if st := l.current[b.ID]; st != nil {
+		st.Waiting = why
+	}
+	return !before
 }

@@ -116,6 +116,7 @@ type Ledger interface {
 	Backfills(ctx context.Context) ([]ledger.Backfill, error)
 	AddBackfill(ctx context.Context, b ledger.Backfill) (int64, error)
 	SourceHashes(ctx context.Context) ([]ledger.SourceHash, error)
+	ForgetSource(ctx context.Context, s ledger.SourceHash) error
 	BackfillSentTo(ctx context.Context, id int64, sentTo []string) error
 	FinishBackfill(ctx context.Context, id int64) error
 	FailBackfill(ctx context.Context, id int64, message string) error

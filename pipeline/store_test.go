@@ -398,6 +398,10 @@ func (b *book) SourceHashes(ctx context.Context) (hashes []ledger.SourceHash, er
 	return hashes, err
 }
 
+func (b *book) ForgetSource(context.Context, ledger.SourceHash) error {
+	return errors.New("no table is unmapped here")
+}
+
 func (b *book) BackfillSentTo(ctx context.Context, id int64, sentTo []string) error {
 	return b.fenced(ctx, "sent to", 0, 0, func() {
 		f := b.world.state.backfill(id)
