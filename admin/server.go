@@ -25,6 +25,8 @@ type Options struct {
 	Snapshot   func() Snapshot
 	Recorder   *Recorder
 	Heartbeats *Heartbeats
+	// Listener, where given, is served instead of taking the address Listen.
+	Listener net.Listener
 }
 
 // Server is the HTTP server of one process.
@@ -49,7 +51,7 @@ func New(opts Options) *Server {
 	if opts.Heartbeats == nil {
 		opts.Heartbeats = NewHeartbeats(time.Now)
 	}
-	s := &Server{opts: opts}
+	s := &Server{opts: opts, listener: opts.Listener}
 	s.registry = newRegistry(opts.Recorder, s.snapshot)
 	return s
 }
@@ -68,6 +70,9 @@ func (s *Server) snapshot() Snapshot {
 func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 	if s.opts.Listen == "off" {
 		return nil, nil //nolint:nilnil // no address is the answer
+	}
+	if s.listener != nil {
+		return s.listener.Addr(), nil
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", s.opts.Listen)

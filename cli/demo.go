@@ -83,23 +83,28 @@ func (d *demo) run(ctx context.Context, stop <-chan struct{}) (err error) {
 	}
 	defer closePortal()
 
+	page, err := listenForPage()
+	if err != nil {
+		return err
+	}
+	defer page.Close()
 	cfg, _, err := config.Load([]string{
 		"PGCRM_DATABASE_URL=" + url,
 		"HUBSPOT_ACCESS_TOKEN=" + hubspotsim.DefaultToken,
 		"HUBSPOT_BASE_URL=" + crm,
 		"PGCRM_MAPPING=" + demoMapping,
-		"PGCRM_LISTEN=" + freeAddress(),
+		"PGCRM_LISTEN=" + page.Addr().String(),
 	}, config.NeedDatabase, config.NeedCRM, config.NeedMapping)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "\n  database   %s\n  simulator  %s  (%d companies, %d contacts so far)\n  status     http://%s\n\n",
 		url, crm, portal.Count("companies"), portal.Count("contacts"), cfg.Admin.Listen)
-	return d.stream(ctx, stop, cfg, url, portal)
+	return d.stream(ctx, stop, cfg, page, url, portal)
 }
 
 // stream runs the pipeline and changes rows until it is told to stop.
-func (d *demo) stream(ctx context.Context, stop <-chan struct{}, cfg *config.Config, url string, portal *hubspotsim.Portal) error {
+func (d *demo) stream(ctx context.Context, stop <-chan struct{}, cfg *config.Config, page net.Listener, url string, portal *hubspotsim.Portal) error {
 	log := slog.New(slog.DiscardHandler)
 	if d.verbose {
 		log = newLogger(d.errOut, cfg.Log)
@@ -107,7 +112,7 @@ func (d *demo) stream(ctx context.Context, stop <-chan struct{}, cfg *config.Con
 	arrivals := newArrivals(d.out)
 	r := &runner{
 		cfg: cfg, log: log, recorder: admin.NewRecorder(), beats: admin.NewHeartbeats(time.Now),
-		started: time.Now(), onDelivery: arrivals.delivered,
+		started: time.Now(), onDelivery: arrivals.delivered, listener: page,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	work, done := context.WithCancel(ctx)
@@ -199,18 +204,12 @@ func (d *demo) startPortal() (*hubspotsim.Portal, string, func(), error) {
 	return portal, "http://" + listener.Addr().String(), func() { _ = srv.Close(); portal.Close() }, nil
 }
 
-// freeAddress is the default address of the status page, or any other where
-// something listens there already.
-func freeAddress() string {
-	const usual = "127.0.0.1:9847"
-	if l, err := net.Listen("tcp", usual); err == nil {
-		_ = l.Close()
-		return usual
+// listenForPage takes the status page's usual address, or any other where
+// something listens there already. It is kept from then on: two demos that start
+// at once would else both find the usual one free.
+func listenForPage() (net.Listener, error) {
+	if l, err := net.Listen("tcp", "127.0.0.1:9847"); err == nil {
+		return l, nil
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return usual
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.Listen("tcp", "127.0.0.1:0")
 }

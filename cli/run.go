@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"runtime/debug"
 	"time"
@@ -54,6 +55,8 @@ type runner struct {
 	started  time.Time
 	// onDelivery is told of each delivered record, for the demo; nil otherwise.
 	onDelivery func(pipeline.Delivery)
+	// listener, where set, is served instead of taking PGCRM_LISTEN.
+	listener net.Listener
 	// stopping ends when the process is told to stop.
 	stopping context.Context
 
@@ -68,6 +71,7 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 		Snapshot:   r.status.snapshot,
 		Recorder:   r.recorder,
 		Heartbeats: r.beats,
+		Listener:   r.listener,
 	})
 	r.status.init(r)
 	if _, err := server.Listen(ctx); err != nil {
