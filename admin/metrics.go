@@ -21,7 +21,8 @@ type gauges struct {
 
 	oldestUnsent, lag, retained, safe, slot *prometheus.Desc
 	queueRecords, queueBytes                *prometheus.Desc
-	quota, parked, paused                   *prometheus.Desc
+	quota, quotaLimit, parked, paused       *prometheus.Desc
+	ready, problems, held                   *prometheus.Desc
 	checkpoint, build                       *prometheus.Desc
 }
 
@@ -39,6 +40,10 @@ func newGauges(snapshot func() Snapshot) *gauges {
 		queueRecords: desc("queue_records", "Records that wait or are in flight."),
 		queueBytes:   desc("queue_bytes", "Memory that waiting changes use."),
 		quota:        desc("quota_remaining", "Calls left in a window, as the API reported or as counted since.", "window"),
+		quotaLimit:   desc("quota_limit", "Calls that a window allows, as the API reported.", "window"),
+		ready:        desc("ready", "1 while /readyz answers 200."),
+		problems:     desc("problems", "Things that keep it from being ready though it streams: a mapped table that is not published, say."),
+		held:         desc("held", "Mappings and changes that wait for somebody."),
 		parked:       desc("parked_records", "Records in the dead letters, by reason.", "reason"),
 		paused:       desc("paused", "1 for each reason for which nothing is sent now, 0 for those that have passed.", "reason"),
 		checkpoint:   desc("checkpoint_lsn", "Stored log position that is accounted for, in bytes."),
@@ -50,7 +55,7 @@ func newGauges(snapshot func() Snapshot) *gauges {
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		g.oldestUnsent, g.lag, g.retained, g.safe, g.slot, g.queueRecords, g.queueBytes,
-		g.quota, g.parked, g.paused, g.checkpoint, g.build,
+		g.quota, g.quotaLimit, g.parked, g.paused, g.ready, g.problems, g.held, g.checkpoint, g.build,
 	} {
 		ch <- d
 	}
@@ -85,13 +90,23 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		reasons = append(reasons, p.Reason)
 	}
 	states(PauseReasons(), reasons, func(word string, value float64) { set(g.paused, value, word) })
-	windows := map[string]float64{}
+	windows := map[string]Quota{}
 	for _, q := range s.CRM.Quota {
-		windows[q.Window] = float64(q.Remaining)
+		windows[q.Window] = q
 	}
-	for window, left := range windows {
-		set(g.quota, left, window)
+	for window, q := range windows {
+		set(g.quota, float64(q.Remaining), window)
+		if q.Limit > 0 {
+			set(g.quotaLimit, float64(q.Limit), window)
+		}
 	}
+	ready := 1.0
+	if len(notReady(s)) > 0 {
+		ready = 0
+	}
+	set(g.ready, ready)
+	set(g.problems, float64(len(s.Problems)))
+	set(g.held, float64(len(s.Held)))
 	for reason, n := range s.Parked {
 		set(g.parked, float64(n), reason)
 	}

@@ -62,7 +62,7 @@ func get(t *testing.T, s *Server, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-// contract lists every metric with its type and the label names of its series.
+// contract lists every metric, those beyond what users were promised too, with its type and the label names of its series.
 var contract = map[string]string{
 	"pgcrm_changes_total":                  "COUNTER op table",
 	"pgcrm_records_total":                  "COUNTER object outcome",
@@ -77,6 +77,10 @@ var contract = map[string]string{
 	"pgcrm_queue_records":                  "GAUGE",
 	"pgcrm_queue_bytes":                    "GAUGE",
 	"pgcrm_quota_remaining":                "GAUGE window",
+	"pgcrm_quota_limit":                    "GAUGE window",
+	"pgcrm_ready":                          "GAUGE",
+	"pgcrm_problems":                       "GAUGE",
+	"pgcrm_held":                           "GAUGE",
 	"pgcrm_parked_records":                 "GAUGE reason",
 	"pgcrm_paused":                         "GAUGE reason",
 	"pgcrm_backfill_rows_total":            "COUNTER table",
@@ -126,6 +130,10 @@ func TestMetricValues(t *testing.T) {
 		`pgcrm_slot_status{status="lost"} 0`,
 		`pgcrm_paused{reason="credentials"} 0`,
 		`pgcrm_quota_remaining{window="day"} 499000`,
+		`pgcrm_quota_limit{window="day"} 500000`,
+		`pgcrm_ready 1`,
+		`pgcrm_problems 0`,
+		`pgcrm_held 0`,
 		`pgcrm_parked_records{reason="missing"} 3`,
 		`pgcrm_backfill_rows_total{table="public.accounts"} 50`,
 		fmt.Sprintf(`pgcrm_checkpoint_lsn %g`, float64(0x16B374D848)),
