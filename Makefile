@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go test-matrix fuzz chaos mutants bench lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-matrix fuzz chaos mutants bench test-deploy lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -73,6 +73,10 @@ chaos:
 ## mutants: break the rules of delivery one by one; the tests must notice each
 mutants:
 	PGCRM_MUTANTS=all go test ./pipeline -count=1 -timeout 60m -run TestMutants -v
+
+## test-deploy: charts, manifests, units and alerts, each by its own tool
+test-deploy:
+	@scripts/test-deploy .tools/bin
 
 ## bench: every benchmark
 bench:

@@ -61,4 +61,5 @@ var rooms = []room{
 
 	{dir: pgtest, outside: []string{anything}},
 	{dir: "internal/archtest", outside: []string{anything}},
+	{dir: "deploy", tests: []string{"admin"}, outside: []string{anything}},
 }
