@@ -229,6 +229,9 @@ func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, limit in
 	defer func() { err = errors.Join(err, results.Close()) }()
 	for n := 0; results.NextResult(); n++ {
 		r := results.ResultReader()
+		if n == 2 && !asDescribed(rel, r.FieldDescriptions()) {
+			return chunk, problem("table %s has changed since it was looked at; it is looked at again", rel)
+		}
 		for r.NextRow() {
 			values := r.Values()
 			switch {
@@ -250,6 +253,24 @@ func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, limit in
 		}
 	}
 	return chunk, nil
+}
+
+// asDescribed reports whether the columns have the types that they were described
+// with.
+func asDescribed(rel *change.Relation, fields []pgconn.FieldDescription) bool {
+	if len(fields) != len(rel.Columns) {
+		return false
+	}
+	for i := range fields {
+		t := &rel.Columns[i].Type
+		for t.Base != nil { // rows come with the types under their domains
+			t = t.Base
+		}
+		if fields[i].DataTypeOID != t.OID {
+			return false
+		}
+	}
+	return true
 }
 
 // copyRow takes a row out of the read buffer, in two allocations.

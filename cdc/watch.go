@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,12 +24,17 @@ type Watched struct {
 	Restored []string
 	// Problems keep tables from being followed: one line each, with its mend.
 	Problems []string
+	// Absent says of tables that columns are missing which are read, and what
+	// mends it. They are left out of Tables.
+	Absent map[Name]string
 }
 
 // Membership stands for the time since when a table is published without a
 // break, and the way it is. Where it differs from one seen before, changes in
 // between may not be in the stream: the table was dropped and made anew, or left
-// the publication and came back, or the publication itself did.
+// the publication and came back, or the publication itself did; or a column that
+// is read was dropped and made anew, or given another type, which changes rows
+// without a word in the log.
 type Membership string
 
 // restorePatience bounds the wait for a table's lock: whoever wants one on it
@@ -42,7 +48,7 @@ const restorePatience = 2 * time.Second
 // publication is pgcrm's own or is gone altogether, as [EnsurePublication] would;
 // else it is a problem.
 func WatchPublication(ctx context.Context, conn *pgx.Conn, cfg Config, tables []Name, columns func(Name) []string) (Watched, error) {
-	w := Watched{Tables: map[Name]Membership{}}
+	w := Watched{Tables: map[Name]Membership{}, Absent: map[Name]string{}}
 	found, err := findTables(ctx, conn, tables)
 	if err != nil {
 		return w, err
@@ -108,34 +114,44 @@ func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels 
 			continue // the plan says so
 		}
 		var absent, hidden []string
+		read := sha256.New()
 		for _, col := range columns(name) {
-			switch generated, ok := live[rel.OID][col]; {
+			c, ok := live[rel.OID][col]
+			switch {
 			case !ok:
 				absent = append(absent, col)
-			case published.Columns != nil && !generated && !slices.Contains(published.Columns, col):
+			case published.Columns != nil && !c.generated && !slices.Contains(published.Columns, col):
 				hidden = append(hidden, col)
 			}
+			fmt.Fprintf(read, "%s %d %d\n", quote(col), c.number, c.typ)
 		}
 		if len(absent) > 0 {
-			w.Problems = append(w.Problems, fmt.Sprintf("table %s has no column %s any more, which the mapping reads; bring it back, or take it out of the mapping", rel, names(absent)))
+			w.Absent[name] = fmt.Sprintf("table %s has no column %s any more, which the mapping reads; bring it back, or change the mapping and restart", rel, names(absent))
 		}
 		if len(hidden) > 0 {
 			w.Problems = append(w.Problems, fmt.Sprintf("publication %s leaves out columns of %s that the mapping reads: %s; let its owner publish them too",
 				quote(cfg.Publication), rel, names(hidden)))
 		}
 		if len(absent)+len(hidden) == 0 {
-			w.Tables[name] = tokens[rel.OID]
+			w.Tables[name] = tokens[rel.OID] + Membership(fmt.Sprintf(" %.8x", read.Sum(nil)))
 		}
 	}
 	return nil
+}
+
+// liveColumn is a column that there is. A number is given once in a table's life.
+type liveColumn struct {
+	generated bool
+	number    int16
+	typ       uint32
 }
 
 // memberships reads, by table, what changes when a table comes into the
 // publication anew, or what is published of it changes: its own oid, the
 // publication's with the transaction that last set its options, and the rows that
 // list it or one of its partition roots, with filter and column list. And it
-// reads which columns there are, and whether they are generated.
-func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels []*change.Relation) (map[uint32]Membership, map[uint32]map[string]bool, error) {
+// reads which columns there are.
+func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels []*change.Relation) (map[uint32]Membership, map[uint32]map[string]liveColumn, error) {
 	oids := make([]uint32, len(rels))
 	for i, rel := range rels {
 		oids[i] = rel.OID
@@ -151,25 +167,29 @@ func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels [
 					WHERE r.prpubid = p.oid AND (r.prrelid = c.oid OR r.prrelid IN (SELECT pg_partition_ancestors(c.oid)))),
 				`+schemas+`)),
 			ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-			ARRAY(SELECT a.attgenerated <> '' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+			ARRAY(SELECT a.attgenerated <> '' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+			ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+			ARRAY(SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
 		FROM pg_class c, pg_publication p WHERE c.oid = ANY ($1) AND p.pubname = $2`, oids, publication)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look at what publication %s publishes: %w", quote(publication), err)
 	}
-	tokens, live := map[uint32]Membership{}, map[uint32]map[string]bool{}
+	tokens, live := map[uint32]Membership{}, map[uint32]map[string]liveColumn{}
 	var (
 		oid       uint32
 		token     string
 		columns   []string
 		generated []bool
+		numbers   []int16
+		types     []uint32
 	)
-	_, err = pgx.ForEachRow(rows, []any{&oid, &token, &columns, &generated}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &token, &columns, &generated, &numbers, &types}, func() error {
 		tokens[oid] = Membership(token)
-		live[oid] = map[string]bool{}
+		live[oid] = map[string]liveColumn{}
 		for i, col := range columns {
-			live[oid][col] = generated[i]
+			live[oid][col] = liveColumn{generated[i], numbers[i], types[i]}
 		}
-		columns, generated = nil, nil
+		columns, generated, numbers, types = nil, nil, nil, nil
 		return nil
 	})
 	if err != nil {

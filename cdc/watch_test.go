@@ -46,13 +46,19 @@ func TestWatchPublication(t *testing.T) {
 		{"a view in its place", []string{`CREATE VIEW t AS SELECT 1 AS id`}, "", "public.t is a view", false},
 		{"back without a column", []string{`DROP VIEW t`, `CREATE TABLE t (id int PRIMARY KEY)`}, `ADD TABLE`, "table public.t has no column v any more", false},
 		{"the column back", []string{`ALTER TABLE t ADD v text`}, "", "", true},
+		{"a column renamed", []string{`ALTER TABLE t RENAME v TO u`}, "", "table public.t has no column v any more", false},
+		{"and back", []string{`ALTER TABLE t RENAME u TO v`}, "", "", false},
+		{"a column made anew", []string{`ALTER TABLE t DROP v, ADD v text`}, "", "", true},
+		{"a column retyped", []string{`ALTER TABLE t ALTER v TYPE int USING length(v)`}, "", "", true},
+		{"rewritten", []string{`VACUUM FULL t`}, "", "", false},
+		{"and truncated", []string{`TRUNCATE t`}, "", "", false},
 	} {
 		d.exec(c.do...)
 		w := d.watch()
 		if got := strings.Join(w.Restored, "; "); (got == "") != (c.restored == "") || !strings.Contains(got, c.restored) {
 			t.Errorf("%s: restored %q", c.name, got)
 		}
-		if got := strings.Join(w.Problems, "; "); (got == "") != (c.problem == "") || !strings.Contains(got, c.problem) {
+		if got := strings.Join(w.Problems, "; ") + w.Absent[name]; (got == "") != (c.problem == "") || !strings.Contains(got, c.problem) {
 			t.Errorf("%s: problems %q", c.name, got)
 		}
 		token := w.Tables[name]

@@ -88,6 +88,10 @@ type Patch struct {
 	// Reread is set where the change lacks values that the mapping needs and
 	// that the stream will not bring: the row is to be read again.
 	Reread bool
+	// Unfit is set where the table, as it was at the change, does not fit the
+	// mapping: it says which column is missing or has another type, and what mends
+	// it. Nothing is known of the row then but that it is owed. Empty otherwise.
+	Unfit string
 	// Rejection is set where no record can be addressed at all. The letter is
 	// then filed under the table and the row.
 	Rejection *Rejection

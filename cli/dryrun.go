@@ -48,7 +48,7 @@ func (r *runner) dryRun(ctx context.Context, stop <-chan struct{}, db cdc.Config
 	defer loop.End()
 	dry := &pipeline.Dry{
 		Stream: stream, Mapper: found.mapping.Mapper(), Sources: found.mapping.Sources(),
-		Recorder: r.recorder, Beat: func(string) { loop.Turn() },
+		Recorder: r.recorder, Beat: func(string) { loop.Turn() }, Log: r.log,
 	}
 	err = dry.Run(ctx)
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -52,6 +53,11 @@ func (x *rowMapper) row(rel *change.Relation, values []change.Value) ([]mapped, 
 	var err error
 	if x.patches, err = x.mapper.Map(&ev, x.patches[:0]); err != nil {
 		return nil, err
+	}
+	for i := range x.patches {
+		if why := x.patches[i].Unfit; why != "" {
+			return nil, errors.New(why)
+		}
 	}
 	var all []mapped
 	for _, src := range x.sources {

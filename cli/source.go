@@ -103,6 +103,18 @@ func (s *source) Mark(ctx context.Context, content string) error {
 	})
 }
 
+// Describe implements pipeline.Source.
+func (s *source) Describe(ctx context.Context, table *change.Relation) (now *change.Relation, err error) {
+	err = s.with(ctx, func(conn *pgx.Conn) error {
+		rels, err := cdc.Describe(ctx, conn, []cdc.Name{{Schema: table.Schema, Table: table.Name}})
+		if err == nil {
+			now = rels[0]
+		}
+		return err
+	})
+	return now, err
+}
+
 // Chunk implements pipeline.Source.
 func (s *source) Chunk(ctx context.Context, r pipeline.Range) (pipeline.Chunk, error) {
 	var c pipeline.Chunk

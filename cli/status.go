@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,8 @@ type status struct {
 	published map[cdc.Name]cdc.Membership
 	// problems are what keeps tables from being followed.
 	problems []string
+	// absent says of which tables columns are missing.
+	absent map[cdc.Name]string
 	// announced holds a signal where the stream has announced a table.
 	announced chan struct{}
 }
@@ -77,7 +81,7 @@ func (s *status) look(ctx context.Context) {
 	defer cancel()
 	slot, slotErr := s.src.slot(ctx)
 	parked, parkedErr := s.book.CountLetters(ctx)
-	problems, publicationErr := s.publication(ctx)
+	seen, publicationErr := s.publication(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.missing = isMissing(slotErr)
@@ -87,9 +91,12 @@ func (s *status) look(ctx context.Context) {
 	if parkedErr == nil {
 		s.parked = parked
 	}
-	if publicationErr == nil {
-		s.publicationProblems(problems)
-	} else if ctx.Err() == nil {
+	switch {
+	case publicationErr == nil && seen.Tables == nil: // it was not the time to look
+	case publicationErr == nil:
+		s.publicationProblems(seen.Problems)
+		s.absentColumns(seen.Absent)
+	case ctx.Err() == nil:
 		s.r.log.Debug("publication_not_looked_at", "error", publicationErr)
 	}
 }
@@ -153,7 +160,17 @@ func (s *status) pipeline(snap *admin.Snapshot, now time.Time) {
 	for _, b := range st.Backfills {
 		snap.Backfills = append(snap.Backfills, admin.Backfill{ID: b.ID, Table: b.Table, Rows: b.Rows, Estimate: b.Estimate, Waiting: b.Waiting})
 	}
-	for object, why := range st.Held {
+	held := map[string]string{}
+	for name, why := range s.absent {
+		for _, src := range s.found.mapping.Sources() {
+			if src.Table == name.String() {
+				held[pipeline.HeldName(src)] = why
+			}
+		}
+	}
+	maps.Copy(held, st.Held)
+	for _, object := range slices.Sorted(maps.Keys(held)) {
+		why := held[object]
 		snap.Held = append(snap.Held, admin.Held{What: object, Reason: why})
 		snap.CRM.Paused = append(snap.CRM.Paused, admin.Pause{Reason: "mapping", Detail: why, Since: snap.Since})
 	}

@@ -28,15 +28,14 @@ func (s *status) tableAnnounced() {
 
 // publication sees to it that every mapped table is published, and returns what
 // it cannot mend. The instance that works does so; one that stands by does not.
-func (s *status) publication(ctx context.Context) (problems []string, err error) {
+func (s *status) publication(ctx context.Context) (seen cdc.Watched, err error) {
 	switch s.p.Status().Phase.Name {
 	case pipeline.Streaming, pipeline.Loading:
 	default:
-		return nil, nil
+		return seen, nil
 	}
-	seen, err := s.watched(ctx)
-	if err != nil {
-		return nil, err
+	if seen, err = s.watched(ctx); err != nil {
+		return seen, err
 	}
 	for _, sql := range seen.Restored {
 		s.r.log.Warn("publication_restored", "sql", sql)
@@ -44,14 +43,14 @@ func (s *status) publication(ctx context.Context) (problems []string, err error)
 	for name, token := range seen.Tables {
 		filed, err := s.book.Published(ctx, name.String(), string(s.published[name]), string(token), s.loadsOf(name))
 		if err != nil {
-			return seen.Problems, err
+			return seen, err
 		}
 		if filed {
 			s.r.log.Warn("table_published_anew", "table", name.String(),
-				"note", "it was made anew or was not in the publication for a while; its rows are sent again, and rows deleted meanwhile are not noticed")
+				"note", "it was made anew, was not in the publication for a while, or a column that is read was made anew or retyped; its rows are read again and sent where they differ, and rows deleted meanwhile are not noticed")
 		}
 	}
-	return seen.Problems, nil
+	return seen, nil
 }
 
 // rememberPublication notes how the tables are published before anything of them
@@ -87,6 +86,22 @@ func (s *status) loadsOf(name cdc.Name) (loads []ledger.Backfill) {
 		}
 	}
 	return loads
+}
+
+// absentColumns keeps which tables lack columns that are read, and says it once.
+// The pipeline learns of it only when a row changes.
+func (s *status) absentColumns(absent map[cdc.Name]string) {
+	for name, why := range absent {
+		if s.absent[name] != why {
+			s.r.log.Error("column_missing", "table", name.String(), "problem", why, "note", "nothing is cleared; the mapping waits")
+		}
+	}
+	for name := range s.absent {
+		if absent[name] == "" {
+			s.r.log.Info("columns_are_back", "table", name.String())
+		}
+	}
+	s.absent = absent
 }
 
 // publicationProblems keeps what was found, and says it once.

@@ -52,6 +52,8 @@ func Compile(f *File, relations []*change.Relation, properties map[string][]Prop
 		c.m.warnings = c.warn.list
 	}
 	c.m.hash = hashOf(c.m)
+	c.m.relations = c.relations
+	c.m.recompile = func(relations []*change.Relation) (*Mapping, error) { return Compile(f, relations, properties) }
 	return c.m, nil
 }
 

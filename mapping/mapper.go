@@ -10,34 +10,17 @@ import (
 	"github.com/pgcrm/pgcrm/mapping/expression"
 )
 
-// SchemaError reports that a column which the mapping needs is gone from the
-// stream's relation or has another type there.
-type SchemaError struct {
-	Table  string
-	Column string
-	Reason string
-}
-
-func (e *SchemaError) Error() string {
-	return fmt.Sprintf("column %s of table %s %s; bring it back, or change the mapping and restart", change.QuoteName(e.Column), e.Table, e.Reason)
-}
-
 // Mapper turns events into patches. It reuses its buffers: what a patch points
 // to is valid until the next call of Map. One goroutine.
 type Mapper struct {
+	m       *Mapping
 	runners map[TableName][]*runner
 	bound   map[*change.Relation]*binding
+	types   map[uint32]change.Type // of the catalog, met so far
 	recent  map[TableName][]*change.Relation
 	last    *change.Relation
 	lastTo  *binding
 	skipped []uint64
-}
-
-// binding is a relation's columns, found for the plans of its table.
-type binding struct {
-	runners []*runner
-	columns [][]int // by runner, by plan column: index in the relation
-	err     error
 }
 
 // relationsKept is how many descriptions of one table stay bound: the stream's,
@@ -47,6 +30,8 @@ const relationsKept = 4
 // Mapper makes a mapper of its own for a goroutine.
 func (m *Mapping) Mapper() *Mapper {
 	x := &Mapper{
+		m:       m,
+		types:   map[uint32]change.Type{},
 		runners: map[TableName][]*runner{},
 		bound:   map[*change.Relation]*binding{},
 		recent:  map[TableName][]*change.Relation{},
@@ -54,19 +39,24 @@ func (m *Mapping) Mapper() *Mapper {
 	}
 	for table, plans := range m.plans {
 		for _, p := range plans {
-			r := &runner{plan: *p, decoded: make([]any, len(p.columns)), isDecoded: make([]bool, len(p.columns))}
-			r.props = slices.Clone(p.props)
-			r.frame.Load = r.load
-			x.runners[table] = append(x.runners[table], r)
+			x.runners[table] = append(x.runners[table], newRunner(p))
 		}
 	}
 	return x
 }
 
+func newRunner(p *plan) *runner {
+	r := &runner{plan: *p, decoded: make([]any, len(p.columns)), isDecoded: make([]bool, len(p.columns))}
+	r.props = slices.Clone(p.props)
+	r.frame.Load = r.load
+	return r
+}
+
 // Map appends to dst what the event asks of the CRM: for each mapping of the
-// row's table at most one patch, for other events nothing. An error is a
-// [*SchemaError]; dst is then returned as it came, and the same event can be
-// mapped again once the table is mended.
+// row's table at most one patch, for other events nothing. Where the table does
+// not fit a mapping any more, its patch says so and nothing else, but for a row
+// that is deleted: that takes no more than the key. An error is a fault of the
+// stream; dst is then returned as it came.
 func (x *Mapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error) {
 	switch ev.Kind {
 	case change.Insert, change.Update, change.Delete:
@@ -74,13 +64,14 @@ func (x *Mapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, erro
 		return dst, nil
 	}
 	b := x.bind(ev.Relation)
-	if b.err != nil {
-		return dst, b.err
-	}
 	if len(b.runners) > 0 && ev.Kind != change.Delete && len(ev.New) != len(ev.Relation.Columns) {
 		return dst, fmt.Errorf("table %s: the change carries %d columns where %d were announced; this is a fault of the stream, restart", ev.Relation, len(ev.New), len(ev.Relation.Columns))
 	}
 	for i, r := range b.runners {
+		if b.unfit[i] != "" && !r.canDelete(ev, b.columns[i]) {
+			dst = append(dst, change.Patch{Source: r.source, Unfit: b.unfit[i]})
+			continue
+		}
 		patch, outcome := r.run(ev, b.columns[i])
 		switch outcome {
 		case mapped:
@@ -96,7 +87,7 @@ func (x *Mapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, erro
 // no record because their match column is NULL.
 func (x *Mapper) Skipped(s *change.Source) uint64 { return x.skipped[s.Index] }
 
-// bind finds the plans of the relation and the columns that they read.
+// bind finds what runs the plans of the relation's table, as the relation is.
 func (x *Mapper) bind(rel *change.Relation) *binding {
 	if rel == x.last && rel != nil {
 		return x.lastTo
@@ -106,38 +97,6 @@ func (x *Mapper) bind(rel *change.Relation) *binding {
 		b = x.newBinding(rel)
 	}
 	x.last, x.lastTo = rel, b
-	return b
-}
-
-func (x *Mapper) newBinding(rel *change.Relation) *binding {
-	b := &binding{}
-	if rel == nil {
-		return b
-	}
-	table := TableName{rel.Schema, rel.Name}
-	b.runners = x.runners[table]
-	for _, r := range b.runners {
-		columns := make([]int, len(r.columns))
-		for i := range r.columns {
-			need := &r.columns[i]
-			at := rel.Column(need.name)
-			switch {
-			case at < 0:
-				b.err = &SchemaError{rel.String(), need.name, "is no longer there"}
-			case !sameType(&need.typ, &rel.Columns[at].Type):
-				b.err = &SchemaError{rel.String(), need.name, "has another type than when the mapping was compiled"}
-			}
-			columns[i] = at
-		}
-		b.columns = append(b.columns, columns)
-	}
-	x.bound[rel] = b
-	kept := append(x.recent[table], rel)
-	if len(kept) > relationsKept {
-		delete(x.bound, kept[0])
-		kept = slices.Delete(kept, 0, 1)
-	}
-	x.recent[table] = kept
 	return b
 }
 

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -166,53 +165,6 @@ func TestSeveralMappingsOfATable(t *testing.T) {
 	}
 	if patches[0].Source == patches[1].Source || patches[0].Source.Target == patches[1].Source.Target {
 		t.Error("sources or targets are one")
-	}
-}
-
-// TestRelationsOfTheStream maps by column names, whatever the order, and stops
-// where a column is gone or has another type.
-func TestRelationsOfTheStream(t *testing.T) {
-	m := compile(t, oneProperty("name", "account_name"))
-	for name, test := range map[string]struct {
-		columns []string
-		column  string // of the error
-	}{
-		"another order":  {columns: []string{"plan text", "account_name text", "id bigint"}},
-		"varchar now":    {columns: []string{"id bigint", "account_name character varying"}},
-		"int now":        {columns: []string{"id integer", "account_name text"}},
-		"gone":           {columns: []string{"id bigint", "plan text"}, column: "account_name"},
-		"another type":   {columns: []string{"id bigint", "account_name bytea"}, column: "account_name"},
-		"key retyped":    {columns: []string{"id uuid", "account_name text"}, column: "id"},
-		"an array now":   {columns: []string{"id bigint", "account_name text[]"}, column: "account_name"},
-		"unknown domain": {columns: []string{"id bigint", "account_name ltree"}, column: "account_name"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			rel := table("accounts", test.columns...)
-			for i := range rel.Columns { // what the stream tells of a type
-				rel.Columns[i].Type = change.Type{OID: rel.Columns[i].Type.OID}
-			}
-			values := map[string]string{"id": "7"}
-			if rel.Column("account_name") >= 0 {
-				values["account_name"] = "A"
-			}
-			x := m.Mapper()
-			patches, err := x.Map(&change.Event{Kind: change.Insert, Relation: rel, New: row(t, rel, values)}, nil)
-			var schema *SchemaError
-			switch {
-			case test.column == "" && (err != nil || len(patches) != 1 || show(patches[0]) != "name=A"):
-				t.Error(patches, err)
-			case test.column != "" && (!errors.As(err, &schema) || schema.Column != test.column || len(patches) > 0):
-				t.Error(patches, err)
-			}
-			good := accounts()
-			if patches, err := x.Map(&change.Event{Kind: change.Insert, Relation: good, New: row(t, good, map[string]string{"id": "7"})}, nil); err != nil || len(patches) != 1 {
-				t.Error("the mended table does not map:", err)
-			}
-		})
-	}
-	other := table("other", "id bigint")
-	if patches, err := m.Mapper().Map(&change.Event{Kind: change.Insert, Relation: other, New: row(t, other, nil)}, nil); err != nil || len(patches) > 0 {
-		t.Error("a table that is not mapped gives", patches, err)
 	}
 }
 

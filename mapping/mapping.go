@@ -14,6 +14,10 @@ type Mapping struct {
 	bySource []*plan
 	warnings []Problem
 	hash     string
+
+	relations map[TableName]*change.Relation // as compiled
+	// recompile holds the same file against other tables.
+	recompile func(relations []*change.Relation) (*Mapping, error)
 }
 
 // plan is one mapping of one table, ready to run.

@@ -95,8 +95,8 @@ func (r *runner) condition(patch *change.Patch) (entered bool, _ outcome) {
 func (r *runner) gone(patch *change.Patch) outcome {
 	patch.Gone, patch.Props, patch.Row = true, r.source.GoneProps, r.rowKey(true)
 	var key change.Value // unchanged: not known
-	if len(r.ev.Old) > 0 {
-		key = r.ev.Old[r.at[r.match]]
+	if at := r.at[r.match]; at >= 0 && at < len(r.ev.Old) {
+		key = r.ev.Old[at]
 	}
 	if key.Kind == change.Null && r.full {
 		return nothing // it addressed no record
@@ -121,12 +121,36 @@ func (r *runner) deleted() (change.Patch, outcome) {
 	if r.source.OnDelete == change.Ignore || len(r.ev.Old) == 0 {
 		return patch, nothing
 	}
-	if r.full && r.when != nil {
+	if r.full && r.when != nil && r.has(r.when) {
 		if v, err := r.eval(r.when, true); err == nil && v != true {
 			return patch, nothing
 		}
 	}
 	return patch, r.gone(&patch)
+}
+
+// has reports whether the table has the columns that a formula reads.
+func (r *runner) has(f *formula) bool {
+	for _, column := range f.columns {
+		if r.at[column] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// canDelete reports whether the event is a deletion that can be mapped though
+// columns are missing: it asks nothing, or the row's key is there.
+func (r *runner) canDelete(ev *change.Event, at []int) bool {
+	if ev.Kind != change.Delete {
+		return false
+	}
+	for _, column := range r.primary {
+		if at[column] < 0 {
+			return r.source.OnDelete == change.Ignore
+		}
+	}
+	return true
 }
 
 // appendResult computes an expression and formats its value.

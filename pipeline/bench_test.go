@@ -126,6 +126,8 @@ type oneMapper struct {
 	props change.Props
 }
 
+func (m *oneMapper) Unfit(*change.Source, *change.Relation) string { return "" }
+
 func (m *oneMapper) Skipped(*change.Source) uint64 { return 0 }
 
 func (m *oneMapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error) {

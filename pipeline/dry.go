@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -18,6 +19,21 @@ type Dry struct {
 	Sources  []*change.Source
 	Recorder Recorder
 	Beat     func(loop string)
+	Log      *slog.Logger
+
+	said map[string]bool
+}
+
+// waits says, once, that a mapping does not fit its table.
+func (d *Dry) waits(p *change.Patch) {
+	if d.said[p.Unfit] {
+		return
+	}
+	if d.said == nil {
+		d.said = map[string]bool{}
+	}
+	d.said[p.Unfit] = true
+	d.Log.Error("mapping_waits", "table", p.Source.Table, "object", p.Source.Target.Object, "problem", p.Unfit, "note", "its changes are not counted")
 }
 
 // Run counts until ctx ends. A second goroutine asks the server for its position
@@ -50,6 +66,10 @@ func (d *Dry) Run(ctx context.Context) error {
 				return err
 			}
 			for i := range patches {
+				if p := &patches[i]; p.Unfit != "" {
+					d.waits(p)
+					continue
+				}
 				count(patches[i].Source.Target.Object, dryOutcome(&patches[i]), 1)
 			}
 		case change.Truncate:

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -24,6 +25,8 @@ const (
 	Recheck = "recheck"
 	// Late: a request without an answer may have changed the record afterwards.
 	Late = "late"
+	// Mended: the table did not fit the mapping for a while.
+	Mended = "mended"
 	// Repair: the CRM was seen to hold something else than the ledger says.
 	Repair = "repair"
 )
@@ -42,6 +45,19 @@ type unreadableError struct{ err error }
 
 func (e *unreadableError) Error() string { return e.err.Error() }
 func (e *unreadableError) Unwrap() error { return e.err }
+
+// look takes the table as it is now, if its rows can be mapped that way.
+func (j *job) look(ctx context.Context) error {
+	table, err := j.Source.Describe(ctx, j.table)
+	if err != nil {
+		return &unreadableError{err}
+	}
+	j.table = table
+	if why := j.Mapper.Unfit(j.source, table); why != "" {
+		return &unreadableError{errors.New(why)}
+	}
+	return nil
+}
 
 // run reads the rows, chunk by chunk, into the queue.
 func (j *job) run(ctx context.Context) error {
@@ -166,6 +182,7 @@ func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, b
 		return chunk, true, nil // no rows
 	}
 	if r.UpTo == nil {
+		j.unfit.begun(j.source, j.ID)
 		// Written ahead: what is sent from here on is not in the log.
 		err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, chunk.Last) })
 		if err != nil {

@@ -31,7 +31,11 @@ func (l *loads) recall(ctx context.Context) error {
 	}
 	for _, b := range backfills {
 		source, table := l.s.sourceOf(b), l.tables[b.Table]
-		if source == nil || table == nil || !inDoubt(b) {
+		if source == nil || table == nil {
+			continue
+		}
+		l.s.unfit.recall(source, b)
+		if !inDoubt(b) {
 			continue
 		}
 		rows := map[string]bool{}
@@ -41,7 +45,7 @@ func (l *loads) recall(ctx context.Context) error {
 				rows[keyOf(key)] = true
 				b.SentTo = key // the request is carried out again from its first row on
 			}
-			l.recallRows(b, source, rows)
+			l.recallRows(b, doubtfulRows{source: source, rows: rows})
 			continue
 		}
 		err := l.between(ctx, table, b, func(c Chunk) {
@@ -51,20 +55,21 @@ func (l *loads) recall(ctx context.Context) error {
 				}
 			}
 		})
-		if err != nil {
+		if err != nil && (ctx.Err() != nil || l.s.Source.Transient(err)) {
 			return err
 		}
-		l.recallRows(b, source, rows)
+		l.recallRows(b, doubtfulRows{source: source, rows: rows, all: err != nil})
 	}
 	return nil
 }
 
-func (l *loads) recallRows(b ledger.Backfill, source *change.Source, rows map[string]bool) {
+func (l *loads) recallRows(b ledger.Backfill, d doubtfulRows) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doubtful[b.ID] = doubtfulRows{source: source, rows: rows, end: keyOf(b.SentTo)}
+	d.end = keyOf(b.SentTo)
+	l.doubtful[b.ID] = d
 	l.doubts.Store(true)
-	l.s.Log.Info("backfill_rows_in_doubt", "backfill", b.ID, "table", b.Table, "rows", len(rows))
+	l.s.Log.Info("backfill_rows_in_doubt", "backfill", b.ID, "table", b.Table, "rows", len(d.rows), "all", d.all)
 }
 
 // inDoubt reports whether rows of the backfill may have been sent that were not
@@ -262,9 +267,12 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	if source == nil || table == nil {
 		return s.giveUp(ctx, b, "the table is not mapped this way any more")
 	}
-	s.Log.Info("backfill_started", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "rows_done", b.Rows)
 	j := &job{session: s, Backfill: b, source: source, table: table}
-	err := j.run(ctx)
+	err := j.look(ctx)
+	if err == nil {
+		s.Log.Info("backfill_started", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "rows_done", b.Rows)
+		err = j.run(ctx)
+	}
 	s.loads.done(source, b)
 	var unreadable *unreadableError
 	switch {
@@ -277,6 +285,7 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	case err != nil:
 		return err
 	}
+	s.fits(source)
 	return s.finish(ctx, b)
 }
 

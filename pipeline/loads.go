@@ -46,6 +46,7 @@ type loads struct {
 type doubtfulRows struct {
 	source *change.Source
 	rows   map[string]bool
+	all    bool   // the rows could not be read: any may be one
 	end    string // the last of them
 }
 
@@ -66,8 +67,9 @@ func newLoads(s *session) *loads {
 	return l
 }
 
-// touch is told of every mapped change that the stream carries.
-func (l *loads) touch(ev *change.Event, patches []change.Patch) {
+// touch is told of every mapped change that the stream carries, and of the
+// mappings that cannot take it.
+func (l *loads) touch(ev *change.Event, patches []change.Patch, left []*change.Source) {
 	if !l.recording.Load() || ev.XID == l.lastXID && !l.watching {
 		return
 	}
@@ -80,6 +82,7 @@ func (l *loads) touch(ev *change.Event, patches []change.Patch) {
 	}
 	if w := l.window; w != nil && w.open && w.table.Schema == ev.Relation.Schema && w.table.Name == ev.Relation.Name {
 		w.touch(ev, patches)
+		w.spoiled = w.spoiled || slices.Contains(left, w.source) // the chunk may be older than it
 	}
 }
 
@@ -94,6 +97,9 @@ func (l *loads) doubt(ev *change.Event, source *change.Source) sink.Doubt {
 	for _, d := range l.doubtful {
 		if d.source != source {
 			continue
+		}
+		if d.all {
+			return sink.ChunkInDoubt
 		}
 		for _, row := range [...][]change.Value{ev.New, ev.Old} {
 			if key, ok := rowKey(l.tables[source.Table], ev.Relation, row); ok && d.rows[key] {

@@ -23,7 +23,10 @@ type Source interface {
 	// Mark writes a logical message that the stream will carry, in a
 	// transaction of its own.
 	Mark(ctx context.Context, content string) error
-	// Chunk reads the rows of a range in the order of the primary key.
+	// Describe tells how a mapped table is now.
+	Describe(ctx context.Context, table *change.Relation) (*change.Relation, error)
+	// Chunk reads the rows of a range in the order of the primary key. It fails
+	// where the table is not as the range describes it.
 	Chunk(ctx context.Context, r Range) (Chunk, error)
 	// Estimate guesses how many rows a table has.
 	Estimate(ctx context.Context, table *change.Relation) (int64, error)
@@ -97,6 +100,9 @@ type Mapper interface {
 	// Map appends the patches that the event asks for. They are valid until the
 	// next call.
 	Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error)
+	// Unfit says why rows of the table as it is now cannot be mapped for a source;
+	// empty where they can. Any goroutine may ask.
+	Unfit(source *change.Source, table *change.Relation) string
 	// Skipped counts the rows so far whose match column was NULL.
 	Skipped(source *change.Source) uint64
 }

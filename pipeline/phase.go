@@ -49,7 +49,7 @@ type Status struct {
 	InFlight int
 	// LastProgress is when a record was last accounted for or parked.
 	LastProgress time.Time
-	Held         map[string]string // mapping held, by object: why
+	Held         map[string]string // mappings held, by object, or by table and object: why
 }
 
 // BackfillStatus is the progress of one backfill.
@@ -71,6 +71,7 @@ func (p *Pipeline) Status() Status {
 		st.Bound = change.LSN(s.bound.Load())
 		st.Backfills = s.loads.status()
 		st.Held = s.holds.reasons()
+		s.unfit.addTo(st.Held)
 		st.InFlight = int(s.inFlight.Load())
 	}
 	if at := p.progressed.Load(); at != 0 {

@@ -253,6 +253,10 @@ func (c *client) Mark(ctx context.Context, content string) error {
 	})
 }
 
+func (c *client) Describe(_ context.Context, table *change.Relation) (*change.Relation, error) {
+	return table, nil
+}
+
 func (c *client) Chunk(ctx context.Context, r pipeline.Range) (chunk pipeline.Chunk, err error) {
 	err = c.call(ctx, "chunk", func() error {
 		chunk = c.pg.chunk(r)

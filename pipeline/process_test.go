@@ -123,6 +123,8 @@ type mapper struct {
 	lent    []change.Patch
 }
 
+func (m *mapper) Unfit(*change.Source, *change.Relation) string { return "" }
+
 func (m *mapper) Skipped(*change.Source) uint64 { return 0 }
 
 func (m *mapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, error) {

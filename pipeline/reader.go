@@ -15,6 +15,7 @@ type reading struct {
 	skip      bool // the transaction lies below the checkpoint
 	rows      bool // the transaction holds mapped rows
 	mergeOnly bool // the queue is full in redo
+	unfit     bool // a mapping may wait for its table
 	leftOut   bool // a change was left out of the queue
 	firstLeft change.Position
 	barred    map[string]bool
@@ -105,7 +106,11 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 		return err
 	}
 	s.read.patches = patches
-	s.loads.touch(ev, patches)
+	patches, left, err := s.fitting(ctx, patches)
+	if err != nil {
+		return err
+	}
+	s.loads.touch(ev, patches, left)
 	redone := sink.Doubt(0)
 	if s.redoing.Load() && ev.Pos.LSN < s.redoTo {
 		redone = sink.Redone

@@ -49,6 +49,7 @@ type session struct {
 	results chan []outcome
 	loads   *loads
 	holds   holds
+	unfit   unfit
 
 	read reading
 
