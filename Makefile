@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go test-matrix fuzz chaos mutants bench test-deploy lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-matrix fuzz chaos failpoints mutants bench test-deploy lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -69,6 +69,10 @@ SEED := 0
 chaos:
 	go test ./pipeline -count=1 -timeout 0 -run TestCrashAndReplay -chaos.for $(MINUTES)m -chaos.first $(SEED)
 	go test ./internal/e2e -count=1 -timeout 0 -run TestKilledTenTimes -v -kill-seed=$(SEED) -kill-seconds=$$(( $(MINUTES) * 60 )) -kill-count=$$(( $(MINUTES) * 12 ))
+
+## failpoints: crash, and meet an error, between every two durable steps
+failpoints:
+	go test ./internal/e2e -count=1 -timeout 60m -run TestFailpoints -failpoints
 
 ## mutants: break the rules of delivery one by one; the tests must notice each
 mutants:

@@ -16,6 +16,7 @@ import (
 	"github.com/pgcrm/pgcrm/cdc"
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/config"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/mapping"
 	"github.com/pgcrm/pgcrm/sink/hubspot"
@@ -234,6 +235,9 @@ func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, relation
 	if err != nil {
 		return err
 	}
+	if err := failpoint.At("setup.publication"); err != nil {
+		return err
+	}
 	if created {
 		log.Info("publication_created", "publication", db.Publication)
 	}
@@ -242,6 +246,9 @@ func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, relation
 	}
 	slot, err := cdc.EnsureSlot(ctx, db)
 	if err != nil {
+		return err
+	}
+	if err := failpoint.At("setup.slot"); err != nil {
 		return err
 	}
 	in.InitialCheckpoint = slot.ConfirmedFlush

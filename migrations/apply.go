@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 )
 
 //go:embed *.sql
@@ -65,7 +67,11 @@ func Apply(ctx context.Context, url, schema string, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("read the embedded migrations: %w", err)
 	}
-	results, err := provider.Up(ctx)
+	var results []*goose.MigrationResult
+	err = failpoint.Around("migrate", func() (err error) {
+		results, err = provider.Up(ctx)
+		return err
+	})
 	if err != nil {
 		return explain(err, schema)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/sink"
 )
@@ -164,7 +165,8 @@ func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, b
 		touched:  map[string]touch{},
 	}
 	j.loads.setWindow(w)
-	if err := j.Source.Mark(ctx, w.token+" "+lowMark); err != nil {
+	err := failpoint.Around("low_mark", func() error { return j.Source.Mark(ctx, w.token+" "+lowMark) })
+	if err != nil {
 		return Chunk{}, false, err
 	}
 	chunk, err := j.Source.Chunk(ctx, r)
@@ -190,12 +192,13 @@ func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, b
 		}
 	}
 	j.loads.fill(w, chunk)
-	if err := j.Source.Mark(ctx, w.token+" "+highMark); err != nil {
+	err = failpoint.Around("high_mark", func() error { return j.Source.Mark(ctx, w.token+" "+highMark) })
+	if err != nil {
 		return Chunk{}, false, err
 	}
 	select {
 	case taken := <-w.verdict:
-		return chunk, taken, nil
+		return chunk, taken, failpoint.At("chunk.queued")
 	case <-ctx.Done():
 		return Chunk{}, false, ctx.Err()
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/sink"
 )
 
@@ -47,6 +48,9 @@ func (s *session) readLoop(ctx context.Context) error {
 			return unlessEnded(ctx, err)
 		}
 		ev, err := s.stream.Next(ctx)
+		if err == nil {
+			err = failpoint.At("read.decoded")
+		}
 		if err != nil {
 			return unlessEnded(ctx, err)
 		}
@@ -87,6 +91,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 			s.rowsEnd.Store(uint64(ev.End))
 		}
 		s.count()
+		return failpoint.At("read.committed")
 	case change.Mark:
 		return s.loads.mark(ctx, ev)
 	case change.Progress:
@@ -106,6 +111,9 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 		return err
 	}
 	s.read.patches = patches
+	if err := failpoint.At("read.mapped"); err != nil {
+		return err
+	}
 	patches, left, err := s.fitting(ctx, patches)
 	if err != nil {
 		return err
@@ -127,7 +135,7 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 		}
 		s.add(sink.Add{Patch: p, Pos: ev.Pos, Commit: ev.CommitTime, Doubt: redone | s.loads.doubt(ev, p.Source)})
 	}
-	return nil
+	return failpoint.At("read.queued")
 }
 
 // whose finds the record that a row was delivered to, for a change that names the

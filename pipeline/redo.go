@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/sink"
 )
 
@@ -21,6 +22,9 @@ func (s *session) passRedo(ctx context.Context) error {
 	}
 	if s.read.leftOut {
 		return s.deliverAndRedo(ctx)
+	}
+	if err := failpoint.At("redo.passed"); err != nil {
+		return err
 	}
 	s.read.mergeOnly = false
 	s.redoing.Store(false)

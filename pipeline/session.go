@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/sink"
 )
@@ -166,6 +167,9 @@ func (p *Pipeline) begin(ctx context.Context) (*session, error) {
 }
 
 func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
+	if err := failpoint.At("session.opened"); err != nil {
+		return nil, err
+	}
 	server, err := p.Source.Identify(ctx)
 	if err != nil {
 		return nil, err
@@ -173,6 +177,9 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 	state, err := p.Ledger.Begin(ctx, p.instance(server), p.Targets)
 	if err != nil {
 		return nil, ofLedger(err)
+	}
+	if err := failpoint.At("session.begun"); err != nil {
+		return nil, err
 	}
 	if err := plausible(state, server); err != nil {
 		return nil, err
@@ -245,7 +252,8 @@ func (s *session) close(ctx context.Context, frontErr, settleErr error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if errors.Is(frontErr, errStopping) && settleErr == nil && !s.abandoned.Load() {
-		if err := s.Ledger.Stop(ctx, change.LSN(s.saved.Load())); err != nil {
+		err := failpoint.Around("stop", func() error { return s.Ledger.Stop(ctx, change.LSN(s.saved.Load())) })
+		if err != nil {
 			s.Log.Warn("clean_stop_not_saved", "error", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/sink"
 )
@@ -173,6 +174,9 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 		s.boundIs(settlement.Bound)
 		s.saved.Store(max(s.saved.Load(), uint64(settlement.Checkpoint)))
 		s.stream.Confirm(change.LSN(s.saved.Load()))
+		if err := failpoint.At("settle.confirmed"); err != nil {
+			return err
+		}
 	}
 	// What needed no write leaves as well: the CRM holds it already, and the
 	// ledger says so.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/internal/failpoint"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/sink"
 )
@@ -71,6 +72,9 @@ const holdFor = 30 * time.Second
 // by then stays unsettled, and redo finds it.
 func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 	target := batch[0].Source.Target
+	if err := failpoint.At("deliver.taken"); err != nil {
+		return err
+	}
 	records, err := s.lookup(ctx, target, batch)
 	if err != nil {
 		return err
@@ -124,7 +128,13 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	for i, a := range attempts {
 		jobs[i] = a.job()
 	}
+	if err := failpoint.At("deliver.send"); err != nil {
+		return nil, err
+	}
 	verdicts, err := call(ctx, target, jobs)
+	if err == nil {
+		err = failpoint.At("deliver.answered")
+	}
 	var hold *sink.HoldError
 	switch {
 	case errors.As(err, &hold):
@@ -240,7 +250,7 @@ func (s *session) persist(ctx context.Context, what string, op func() error) err
 		backoff.WithMaxElapsedTime(0),
 	)
 	return backoff.RetryNotify(func() error {
-		err := op()
+		err := failpoint.Around(what, op)
 		var wrong interface{ Problems() []string }
 		if errors.Is(err, ledger.ErrFenced) || errors.As(err, &wrong) {
 			return backoff.Permanent(err)

@@ -74,7 +74,13 @@ type process struct {
 // start runs the program with the environment alone.
 func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), log: &tail{}, done: make(chan struct{})}
+	return startProgram(t, binary, env, args...)
+}
+
+// startProgram is start for a binary that was built otherwise.
+func startProgram(t testing.TB, path string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(path, args...), log: &tail{}, done: make(chan struct{})}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}, env...)
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
@@ -119,6 +125,16 @@ func (p *process) wait(atMost time.Duration) int {
 	case <-time.After(atMost):
 		p.t.Fatalf("the program did not end within %s; its output ends:\n%s", atMost, p.log)
 		return -1
+	}
+}
+
+// ended reports whether the process is over.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 
