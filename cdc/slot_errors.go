@@ -55,7 +55,10 @@ func (e *SlotActiveError) Unwrap() error { return e.cause }
 type SlotLostError struct {
 	Slot   string
 	Reason string // in words
-	cause  error
+	// Undecodable is set where the slot itself is as it should be, and the log
+	// behind it cannot be decoded.
+	Undecodable bool
+	cause       error
 }
 
 // recreate is the way back after a slot is gone.
@@ -66,6 +69,9 @@ const again = "run pgcrm migrate --recreate-slot, which has every mapped row sen
 
 // Error says what happened and what to run.
 func (e *SlotLostError) Error() string {
+	if e.Undecodable {
+		return fmt.Sprintf("replication slot %s cannot be read on: %s; run pgcrm migrate --recreate-slot --force, which has every mapped row sent again", e.Slot, e.Reason)
+	}
 	return fmt.Sprintf("replication slot %s is lost: %s; %s", e.Slot, e.Reason, recreate)
 }
 

@@ -237,8 +237,7 @@ func (s *Stream) copyData(body []byte) (emit bool, err error) {
 func (s *Stream) refusal(pg *pgconn.PgError) error {
 	switch pg.Code {
 	case "42704":
-		return problemBecause(pg, "the stream stopped: %s; changes that were made without it cannot be read any more; "+
-			"run pgcrm migrate --recreate-slot --force, which has every mapped row sent again", pg.Message)
+		return &SlotLostError{Slot: s.slot, Reason: pg.Message + ", and changes that were made without it cannot be decoded any more", Undecodable: true, cause: pg}
 	case "58P01":
 		return &SlotLostError{Slot: s.slot, Reason: pg.Message, cause: pg}
 	}

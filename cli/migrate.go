@@ -42,8 +42,10 @@ after a restore. The changes since its last position cannot be read any more, so
 it files a load of every mapped table: rows that changed meanwhile are owed by the
 loads, in the same transaction in which the new slot's position becomes the
 checkpoint. "pgcrm run" carries them out. Where the last instance did not stop
-cleanly, what the CRM holds is not taken for granted, and all rows are sent.
-Records of rows that were deleted meanwhile stay as they are.`,
+cleanly, what the CRM holds is not taken for granted, and all rows are sent. Then
+rows that were delivered and are gone are treated as deleted, as on_delete says;
+but not where a table is empty, as TRUNCATE leaves it. PGCRM_ON_SLOT_LOSS=resync
+has "pgcrm run" do all this by itself.`,
 		Example: `  pgcrm migrate
   pgcrm migrate --sql | psql -X -v ON_ERROR_STOP=1 "$ADMIN_URL"
   pgcrm migrate --recreate-slot && pgcrm run`,
@@ -89,6 +91,8 @@ type migrated struct {
 	Failover bool   `json:"failover"`
 	// Loads are the tables that are sent again because the slot was made anew.
 	Loads []string `json:"loads"`
+	// Gone are the tables of which delivered rows are looked for that are gone.
+	Gone []string `json:"gone"`
 	// Distrusted counts the records of which the CRM's values are not taken for
 	// granted any more.
 	Distrusted int64 `json:"distrusted"`
@@ -127,7 +131,7 @@ func (m *migrateCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer book.Close()
-	done := migrated{Schema: m.cfg.Source.Schema, Publication: m.db.Publication, Slot: m.db.Slot, Loads: []string{}}
+	done := migrated{Schema: m.cfg.Source.Schema, Publication: m.db.Publication, Slot: m.db.Slot, Loads: []string{}, Gone: []string{}}
 	if m.recreate {
 		err = m.recreateSlot(ctx, conn, book, file, relations, &done)
 	} else {
@@ -204,6 +208,9 @@ func (m *migrateCommand) report(done migrated) error {
 	}
 	for _, table := range done.Loads {
 		m.out.printf("load         every row of %s is sent again by pgcrm run\n", table)
+	}
+	for _, table := range done.Gone {
+		m.out.printf("gone         rows of %s that were delivered and are gone are then treated as deleted, as on_delete says\n", table)
 	}
 	return nil
 }

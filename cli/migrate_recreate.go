@@ -11,22 +11,46 @@ import (
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/mapping"
+	"github.com/pgcrm/pgcrm/pipeline"
 )
 
 // slotRecreated is the reason of loads that stand in for a part of the log that
 // cannot be read any more.
 const slotRecreated = "slot_recreated"
 
+// instanceRunsError says that the slot is in use, so that nobody else may touch
+// it.
+type instanceRunsError struct {
+	slot string
+	pid  int
+}
+
+func (e *instanceRunsError) Error() string {
+	return fmt.Sprintf("an instance runs: replication slot %s is held by process %d; stop it first", e.slot, e.pid)
+}
+
+// Problems makes it an error of the environment.
+func (e *instanceRunsError) Problems() []string { return []string{e.Error()} }
+
 // recreateSlot drops the slot, makes it anew, and lets the state begin again
 // there. Its order is that of [ledger.Ledger.Rebase]: whatever it is cut off
-// after, no start takes the gap for read.
+// after, no start takes the gap for read, and it can be done again.
 func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book *ledger.Ledger, file *mapping.File, relations []*change.Relation, done *migrated) error {
 	server, err := cdc.Identify(ctx, m.db)
 	if err != nil {
 		return err
 	}
-	loads, err := allLoads(ctx, conn, file, relations)
+	// The portal is not asked: which properties there are decides about no row.
+	compiled, err := mapping.Compile(file, relations, nil)
 	if err != nil {
+		return err
+	}
+	loads, err := owedLoads(ctx, conn, compiled.Sources(), relations)
+	if err != nil {
+		return err
+	}
+	// Two that notice the loss together take turns; the second finds a sound slot.
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", "pgcrm slot "+m.db.Slot); err != nil {
 		return err
 	}
 	in := m.instance(server)
@@ -38,8 +62,10 @@ func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book 
 	switch {
 	case err != nil:
 		return err
+	case server.InRecovery:
+		return &wrongError{[]string{"PGCRM_DATABASE_URL: this server is a standby, where no slot is to be made: give the primary's address"}}
 	case exists && slot.Active:
-		return &wrongError{[]string{fmt.Sprintf("an instance runs: replication slot %s is held by process %d; stop it first", slot.Name, slot.ActivePID)}}
+		return &instanceRunsError{slot.Name, slot.ActivePID}
 	case exists && (slot.Database != server.Database || slot.Plugin != "pgoutput"):
 		return &wrongError{[]string{fmt.Sprintf("PGCRM_SLOT: replication slot %s is not pgcrm's; choose another name", slot.Name)}}
 	case known:
@@ -84,7 +110,11 @@ func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book 
 	}
 	if known {
 		for _, b := range loads {
-			done.Loads = append(done.Loads, b.Table)
+			if b.Reason == slotRecreated {
+				done.Loads = append(done.Loads, b.Table)
+			} else {
+				done.Gone = append(done.Gone, b.Table)
+			}
 		}
 	}
 	return nil
@@ -100,24 +130,24 @@ func (m *migrateCommand) mayBeginAnew(state ledger.State, in ledger.Instance) er
 	return state.Admit(in)
 }
 
-// allLoads has every mapping's rows sent again.
-func allLoads(ctx context.Context, conn *pgx.Conn, file *mapping.File, relations []*change.Relation) ([]ledger.Backfill, error) {
-	// The portal is not asked: which properties there are decides about none.
-	compiled, err := mapping.Compile(file, relations, nil)
-	if err != nil {
-		return nil, err
-	}
+// owedLoads has every mapping's rows sent again, and those found afterwards that
+// are gone.
+func owedLoads(ctx context.Context, conn *pgx.Conn, sources []*change.Source, relations []*change.Relation) (loads []ledger.Backfill, err error) {
 	byName := map[string]*change.Relation{}
 	for _, rel := range relations {
 		byName[rel.String()] = rel
 	}
-	var loads []ledger.Backfill
-	for _, src := range compiled.Sources() {
+	for _, src := range sources {
 		b := ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: slotRecreated}
 		if b.Estimate, err = cdc.CountEstimate(ctx, conn, byName[src.Table]); err != nil {
 			return nil, err
 		}
 		loads = append(loads, b)
+	}
+	for _, src := range sources {
+		if src.OnDelete != change.Ignore {
+			loads = append(loads, pipeline.GoneLoad(src))
+		}
 	}
 	return loads, nil
 }

@@ -95,7 +95,7 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 	group.Go(func() error { return server.Serve(ctx) })
 	group.Go(func() error {
 		defer cancel()
-		return r.work(ctx, stop)
+		return r.workThrough(ctx, stop)
 	})
 	return group.Wait()
 }
@@ -143,9 +143,6 @@ func notBuilt(cfg *config.Config) error {
 	}
 	if cfg.Source.PublishColumns == "mapped" {
 		wrong.lines = append(wrong.lines, "PGCRM_PUBLISH_COLUMNS: this version publishes whole tables only; unset it")
-	}
-	if cfg.Source.OnSlotLoss == "resync" {
-		wrong.lines = append(wrong.lines, "PGCRM_ON_SLOT_LOSS: this version does not resync by itself; unset it, and run `pgcrm migrate --recreate-slot` when a slot was lost")
 	}
 	return wrong.err()
 }
@@ -206,6 +203,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	}
 	db.OnRelation = r.status.tableAnnounced
 	src := newSource(db)
+	turn, endBeats := r.beat()
 	p := pipeline.New(pipeline.Config{
 		Source:          src,
 		Ledger:          book,
@@ -231,23 +229,24 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		LateWindow:      r.cfg.Delivery.LateWindow.Duration,
 		Until:           hubspot.WithStopping,
 		Now:             time.Now,
-		Beat:            r.beat(),
+		Beat:            turn,
 		OnDelivery:      r.onDelivery,
 	})
 	r.status.built(p, src, book, crm, found)
-	if err := r.status.rememberPublication(ctx); err != nil {
+	cleanup := func() {
+		endBeats()
 		src.Close(context.WithoutCancel(ctx))
 		book.Close()
+	}
+	if err := r.status.rememberPublication(ctx); err != nil {
+		cleanup()
 		return nil, nil, err
 	}
 	r.announce(found)
 	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "publication", db.Publication,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
 		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
-	return p, func() {
-		src.Close(context.WithoutCancel(ctx))
-		book.Close()
-	}, nil
+	return p, cleanup, nil
 }
 
 // deliverer lends the client to delivery.
@@ -276,12 +275,18 @@ func (r *runner) announce(found *survey) {
 // chunkRows is how many rows of a backfill are read between two marks.
 const chunkRows = 2000
 
-func (r *runner) beat() func(string) {
+// beat is told by the pipeline that a loop has turned, until end.
+func (r *runner) beat() (turn func(string), end func()) {
 	loops := map[string]*admin.Loop{}
 	for _, name := range pipeline.Loops() {
 		loops[name] = r.beats.Loop(name)
 	}
-	return func(name string) { loops[name].Turn() }
+	turn = func(name string) { loops[name].Turn() }
+	return turn, func() {
+		for _, loop := range loops {
+			loop.End()
+		}
+	}
 }
 
 // keepTurning turns the loop of the set-up, which waits for others most of the time.

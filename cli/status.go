@@ -34,6 +34,8 @@ type status struct {
 	parked  map[string]int64
 	// published is how the tables were published when the process began.
 	published map[cdc.Name]cdc.Membership
+	// loss is why the slot is made anew; empty where it is not.
+	loss string
 	// problems are what keeps tables from being followed.
 	problems []string
 	// absent says of which tables columns are missing.
@@ -51,7 +53,15 @@ func (s *status) init(r *runner) {
 func (s *status) built(p *pipeline.Pipeline, src *source, book *ledger.Ledger, crm *hubspot.Client, found *survey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.p, s.src, s.book, s.crm, s.found = p, src, book, crm, found
+	s.p, s.src, s.book, s.crm, s.found, s.loss = p, src, book, crm, found, ""
+}
+
+// lost is told that the slot was lost and is made anew. There is no pipeline
+// meanwhile.
+func (s *status) lost(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.p, s.slot, s.missing, s.problems, s.loss = nil, nil, false, nil, why.Error()
 }
 
 // dry is told what a dry run has found. It has no pipeline and no ledger.
@@ -130,6 +140,7 @@ func (s *status) snapshot() admin.Snapshot {
 		return snap
 	}
 	if s.p == nil {
+		snap.Detail = s.loss
 		return snap
 	}
 	s.pipeline(&snap, now)

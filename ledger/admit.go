@@ -15,12 +15,14 @@ const again = "run `pgcrm migrate --recreate-slot`, which has every mapped row s
 // would rather not open a slot that is another's.
 func (st *State) Admit(in Instance) error {
 	var lines []string
+	gaps := 0
 	differs := func(line string, args ...any) { lines = append(lines, fmt.Sprintf(line, args...)) }
 	was := st.Instance
 	if was.SystemID != in.SystemID {
 		differs("the state belongs to another Postgres server (system identifier %s, now %s); %s", was.SystemID, in.SystemID, other)
 	} else if was.Timeline != in.Timeline {
 		st.admitTimeline(in, differs)
+		gaps = len(lines)
 	}
 	if was.Database != in.Database {
 		differs("the state belongs to the database %q, not %q; %s", was.Database, in.Database, other)
@@ -32,10 +34,11 @@ func (st *State) Admit(in Instance) error {
 		differs("the state belongs to the HubSpot portal %s, the token to %s; set HUBSPOT_ACCESS_TOKEN to one of portal %[1]s, or %[3]s", was.PortalID, in.PortalID, other)
 	}
 	if len(lines) == 0 && st.Checkpoint > in.FlushedEnd {
+		gaps = 1
 		differs("the state is at %s, beyond the end of the server's log at %s: the server was restored from the past; %s", st.Checkpoint, in.FlushedEnd, again)
 	}
 	if len(lines) > 0 {
-		return &Error{Lines: lines}
+		return &Error{Lines: lines, Gap: gaps == len(lines)}
 	}
 	return nil
 }

@@ -14,7 +14,12 @@ var ErrFenced = errors.New("another instance has taken over the state")
 
 // Error is a set-up that does not fit the state: nothing that another try would
 // mend.
-type Error struct{ Lines []string }
+type Error struct {
+	Lines []string
+	// Gap is set where the state is this set-up's, and the server's log cannot be
+	// read on from it.
+	Gap bool
+}
 
 // Error joins the lines.
 func (e *Error) Error() string { return strings.Join(e.Lines, "; ") }

@@ -37,9 +37,9 @@ func (s statement) prepare(ctx context.Context, conn *pgx.Conn) error {
 // lookupStatement looks each key up by itself. OFFSET 0 keeps the planner from
 // making a join of it, which, under the statistics of a table that was small
 // a moment ago, reads all of the target's records for every key.
-var lookupStatement = statement{"lookup", `SELECT k.i::int4 - 1, r.lsn, r.ordinal, r.crm_id, r.facts
+var lookupStatement = statement{"lookup", `SELECT k.i::int4 - 1, r.lsn, r.ordinal, r.crm_id, r.facts, r.source, r.row_key
 	FROM unnest($2::bytea[]) WITH ORDINALITY AS k(key, i)
-	CROSS JOIN LATERAL (SELECT lsn, ordinal, crm_id, facts FROM record WHERE target = $1 AND key = k.key OFFSET 0) AS r`}
+	CROSS JOIN LATERAL (SELECT lsn, ordinal, crm_id, facts, source, row_key FROM record WHERE target = $1 AND key = k.key OFFSET 0) AS r`}
 
 // binary asks for, or announces, the binary format of all values.
 var binaryFormat = []int16{pgx.BinaryFormatCode}
@@ -68,7 +68,7 @@ func (l *Ledger) Lookup(ctx context.Context, target *change.Target, keys []strin
 			return err
 		}
 		r := conn.PgConn().ExecPrepared(ctx, lookupStatement.name, [][]byte{wireInt2(names.id), addresses.bytes()}, binaryFormat, binaryFormat)
-		readErr := readRecords(r, records, names, len(target.Properties))
+		readErr := l.readRecords(r, records, keys, names, len(target.Properties))
 		if _, err := r.Close(); err != nil {
 			return err
 		}
@@ -82,10 +82,10 @@ func (l *Ledger) Lookup(ctx context.Context, target *change.Target, keys []strin
 
 // readRecords fills records from the answer's rows, with a few allocations for
 // all of them.
-func readRecords(r *pgconn.ResultReader, records []*change.Record, names *targetNames, properties int) error {
+func (l *Ledger) readRecords(r *pgconn.ResultReader, records []*change.Record, keys []string, names *targetNames, properties int) error {
 	slab := make([]change.Record, len(records))
 	facts := make([]change.Fact, len(records)*properties)
-	type span struct{ record, end int }
+	type span struct{ record, id, row int } // where the id ends, and behind it the row
 	var ids []byte
 	spans := make([]span, 0, len(records))
 	for r.NextRow() {
@@ -94,8 +94,11 @@ func readRecords(r *pgconn.ResultReader, records []*change.Record, names *target
 		rec := &slab[i]
 		rec.Accounted.LSN = change.LSN(binary.BigEndian.Uint64(v[1]))
 		rec.Accounted.Ordinal = binary.BigEndian.Uint32(v[2])
+		rec.Table = l.names.table(int16(binary.BigEndian.Uint16(v[5]))) //nolint:gosec // the bits
 		ids = append(ids, v[3]...)
-		spans = append(spans, span{i, len(ids)})
+		end := len(ids)
+		ids = append(ids, v[6]...)
+		spans = append(spans, span{i, end, len(ids)})
 		rec.Facts = facts[i*properties : (i+1)*properties : (i+1)*properties]
 		if err := readFacts(rec.Facts, v[4], names.slots); err != nil {
 			return err
@@ -104,8 +107,12 @@ func readRecords(r *pgconn.ResultReader, records []*change.Record, names *target
 	}
 	text, start := string(ids), 0
 	for _, s := range spans {
-		slab[s.record].CRMID = text[start:s.end]
-		start = s.end
+		rec := &slab[s.record]
+		rec.CRMID, rec.Row = text[start:s.id], text[s.id:s.row]
+		if rec.Row == "" {
+			rec.Row = keys[s.record] // as most do
+		}
+		start = s.row
 	}
 	return nil
 }

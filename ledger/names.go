@@ -17,6 +17,7 @@ type names struct {
 	mu      sync.RWMutex
 	targets map[*change.Target]*targetNames
 	sources map[*change.Source]int16
+	tables  map[int16]string // by the number of a source
 }
 
 // targetNames are the numbers of one target. It never changes.
@@ -32,6 +33,7 @@ func (n *names) reset() {
 	defer n.mu.Unlock()
 	n.targets = map[*change.Target]*targetNames{}
 	n.sources = map[*change.Source]int16{}
+	n.tables = map[int16]string{}
 }
 
 func (n *names) target(t *change.Target) *targetNames {
@@ -45,6 +47,18 @@ func (n *names) source(s *change.Source) (int16, bool) {
 	defer n.mu.RUnlock()
 	id, ok := n.sources[s]
 	return id, ok
+}
+
+func (n *names) table(source int16) string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.tables[source]
+}
+
+func (n *names) addTable(source int16, table string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tables[source] = table
 }
 
 // addTarget builds a target's numbers from the id of each property by name.
@@ -102,7 +116,24 @@ func (l *Ledger) internTarget(ctx context.Context, tx pgx.Tx, t *change.Target) 
 		}
 	}
 	l.names.addTarget(t, id, byName)
-	return nil
+	return l.nameTables(ctx, tx, id)
+}
+
+// nameTables reads which tables the sources of a target are of.
+func (l *Ledger) nameTables(ctx context.Context, tx querier, target int16) error {
+	rows, _ := tx.Query(ctx, "SELECT id, table_name FROM source WHERE target = $1", target)
+	var id int16
+	var table string
+	_, err := pgx.ForEachRow(rows, []any{&id, &table}, func() error {
+		l.names.addTable(id, table)
+		return nil
+	})
+	return err
+}
+
+// querier is a transaction or the pool.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 func internTargetRow(ctx context.Context, tx pgx.Tx, object, match string) (id int16, err error) {
@@ -146,6 +177,6 @@ func (l *Ledger) internSource(ctx context.Context, s *change.Source) (int16, err
 	}
 	l.names.mu.Lock()
 	defer l.names.mu.Unlock()
-	l.names.sources[s] = id
+	l.names.sources[s], l.names.tables[id] = id, s.Table
 	return id, nil
 }

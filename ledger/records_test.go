@@ -38,13 +38,13 @@ func TestRecordsRoundTrip(t *testing.T) {
 	settle(t, l, ledger.Settlement{Deliveries: deliveries})
 
 	want := []*change.Record{
-		{Accounted: pos(2, 2), Facts: []change.Fact{unknown, unknown, unknown}},
+		{Table: accounts.Table, Row: "a", Accounted: pos(2, 2), Facts: []change.Fact{unknown, unknown, unknown}},
 		nil,
-		{CRMID: "900719925474099312345", Accounted: pos(1, 1), Facts: []change.Fact{known("a"), {}, known("")}},
-		{Accounted: pos(5, 5), Facts: []change.Fact{{}, {}, {}}},
-		{Accounted: pos(4, 4), Facts: []change.Fact{known("c"), {}, {}}},
-		{Accounted: pos(3, 3), Facts: []change.Fact{known("b"), {}, {}}},
-		{CRMID: "900719925474099312345", Accounted: pos(1, 1), Facts: []change.Fact{known("a"), {}, known("")}},
+		{CRMID: "900719925474099312345", Table: accounts.Table, Row: "26", Accounted: pos(1, 1), Facts: []change.Fact{known("a"), {}, known("")}},
+		{Table: accounts.Table, Row: longer, Accounted: pos(5, 5), Facts: []change.Fact{{}, {}, {}}},
+		{Table: accounts.Table, Row: long, Accounted: pos(4, 4), Facts: []change.Fact{known("c"), {}, {}}},
+		{Table: accounts.Table, Row: `["1","ü"]`, Accounted: pos(3, 3), Facts: []change.Fact{known("b"), {}, {}}},
+		{CRMID: "900719925474099312345", Table: accounts.Table, Row: "26", Accounted: pos(1, 1), Facts: []change.Fact{known("a"), {}, known("")}},
 	}
 	keys := []string{"a", "nobody", "z", longer, long, "it's \\ \"x\" {,} NULL", "z"}
 	check := func(l *ledger.Ledger) {
@@ -52,7 +52,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, lookup(t, l, companies, keys...)); diff != "" {
 			t.Error(diff)
 		}
-		other := []*change.Record{{CRMID: "a", Accounted: pos(6, 6), Facts: []change.Fact{known("d")}}, nil}
+		other := []*change.Record{{CRMID: "a", Table: usage.Table, Row: "1", Accounted: pos(6, 6), Facts: []change.Fact{known("d")}}, nil}
 		if diff := cmp.Diff(other, lookup(t, l, byID, "a", "z")); diff != "" {
 			t.Error(diff)
 		}
@@ -73,12 +73,12 @@ func TestUpdateOfRecord(t *testing.T) {
 	known := change.Fact{State: change.Known, Fingerprint: 1}
 	settle(t, l, ledger.Settlement{Deliveries: []ledger.Delivery{{Source: accounts, Key: "1", CRMID: "7", Accounted: pos(1, 1), Facts: []change.Fact{known, known}}}})
 	settle(t, l, ledger.Settlement{Deliveries: []ledger.Delivery{{Source: accounts, Key: "1", Accounted: pos(2, 1), Facts: []change.Fact{{State: change.Unknown}}}}})
-	want := &change.Record{CRMID: "7", Accounted: pos(2, 1), Facts: []change.Fact{{State: change.Unknown}, {}, {}}}
+	want := &change.Record{CRMID: "7", Table: accounts.Table, Row: "1", Accounted: pos(2, 1), Facts: []change.Fact{{State: change.Unknown}, {}, {}}}
 	if diff := cmp.Diff(want, lookup(t, l, companies, "1")[0]); diff != "" {
 		t.Fatal(diff)
 	}
 	settle(t, l, ledger.Settlement{Deliveries: []ledger.Delivery{{Source: accounts, Key: "1", CRMID: "8", Accounted: pos(2, 2)}}})
-	want = &change.Record{CRMID: "8", Accounted: pos(2, 2), Facts: []change.Fact{{}, {}, {}}}
+	want = &change.Record{CRMID: "8", Table: accounts.Table, Row: "1", Accounted: pos(2, 2), Facts: []change.Fact{{}, {}, {}}}
 	if diff := cmp.Diff(want, lookup(t, l, companies, "1")[0]); diff != "" {
 		t.Fatal(diff)
 	}
@@ -189,7 +189,7 @@ func TestSettleIsLikeAMap(t *testing.T) {
 					d.CRMID = "?"
 				}
 			}
-			record.Accounted = d.Accounted
+			record.Accounted, record.Table, record.Row = d.Accounted, d.Source.Table, d.Row
 			record.Facts = append(append([]change.Fact{}, d.Facts...), make([]change.Fact, 3-len(d.Facts))...)
 			if d.CRMID != "" {
 				record.CRMID = d.CRMID

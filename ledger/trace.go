@@ -37,6 +37,9 @@ func (l *Ledger) Attach(ctx context.Context, targets []*change.Target) error {
 			}
 		}
 		l.names.addTarget(t, id, byName)
+		if err := l.nameTables(ctx, l.pool, id); err != nil {
+			return explain("read the tables", err)
+		}
 	}
 	return nil
 }

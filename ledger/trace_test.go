@@ -33,7 +33,7 @@ func TestTraceBesideTheInstance(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	want := ledger.Trace{
-		Record: &change.Record{CRMID: "77", Accounted: pos(7, 1), Facts: []change.Fact{{}, fact}},
+		Record: &change.Record{CRMID: "77", Table: accounts.Table, Row: "1", Accounted: pos(7, 1), Facts: []change.Fact{{}, fact}},
 		Table:  accounts.Table, Row: "1", DeliveredAt: at,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -50,7 +50,7 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if len(o.letters) > 0 {
 		o.name = Parked
 	}
-	if a.pays() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
+	if a.pays() || a.moved() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
 		o.delivery = a.delivery(a.diff.Settled)
 		o.delivery.At = time.Time{} // nothing was sent
 	}
@@ -59,6 +59,13 @@ func (a *attempt) withoutCall() (outcome, bool) {
 
 // renames reports whether the record is to be given another key.
 func (a *attempt) renames() bool { return a.entry.OldKey != "" && !a.renamed }
+
+// moved reports whether another row of the mapping has the record now: whatever
+// becomes of the one before no longer concerns it.
+func (a *attempt) moved() bool {
+	e := a.entry
+	return a.now != nil && !e.Gone && a.now.Table == e.Source.Table && a.now.Row != e.Row
+}
 
 // pays reports whether what needed no write may close a letter.
 func (a *attempt) pays() bool { return len(a.diff.Settled) > 0 && a.Ledger.HasLetters() }

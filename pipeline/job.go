@@ -28,6 +28,11 @@ const (
 	Late = "late"
 	// Mended: the table did not fit the mapping for a while.
 	Mended = "mended"
+	// GoneRows: rows are to be found that were delivered and are no longer there.
+	GoneRows = "gone_rows"
+	// RowGone: the row was delivered and is no longer in the table; where that is
+	// still so, it is treated as deleted.
+	RowGone = "row_gone"
 	// Repair: the CRM was seen to hold something else than the ledger says.
 	Repair = "repair"
 )
@@ -62,7 +67,10 @@ func (j *job) look(ctx context.Context) error {
 
 // run reads the rows, chunk by chunk, into the queue.
 func (j *job) run(ctx context.Context) error {
-	if len(j.Keys) > 0 {
+	switch {
+	case j.Reason == GoneRows:
+		return j.findGone(ctx)
+	case len(j.Keys) > 0:
 		return j.runKeys(ctx)
 	}
 	next := Range{Table: j.table, After: j.DoneTo, Limit: j.ChunkRows, Where: j.Where}
@@ -163,6 +171,9 @@ func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, b
 		doubt:    doubt,
 		verdict:  make(chan bool, 1),
 		touched:  map[string]touch{},
+	}
+	if j.Reason == RowGone {
+		w.gone = r.Keys
 	}
 	j.loads.setWindow(w)
 	err := failpoint.Around("low_mark", func() error { return j.Source.Mark(ctx, w.token+" "+lowMark) })

@@ -75,6 +75,9 @@ func (l *loads) recallRows(b ledger.Backfill, d doubtfulRows) {
 // inDoubt reports whether rows of the backfill may have been sent that were not
 // settled.
 func inDoubt(b ledger.Backfill) bool {
+	if b.Reason == GoneRows {
+		return false // it sends nothing
+	}
 	if len(b.Keys) > 0 {
 		return len(b.SentTo) > 0 // it is carried out again from its first row on
 	}
@@ -273,15 +276,16 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 		s.Log.Info("backfill_started", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "rows_done", b.Rows)
 		err = j.run(ctx)
 	}
-	s.loads.done(source, b)
 	var unreadable *unreadableError
-	switch {
-	case errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err):
-		if b.Where != "" || b.Reason == Asked {
-			return s.giveUp(ctx, b, unreadable.Error())
-		}
+	owed := errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err)
+	if owed && b.Where == "" && b.Reason != Asked {
 		s.postpone(b, unreadable.Error())
 		return nil
+	}
+	s.loads.done(source, b)
+	switch {
+	case owed:
+		return s.giveUp(ctx, b, unreadable.Error())
 	case err != nil:
 		return err
 	}

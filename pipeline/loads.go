@@ -112,7 +112,7 @@ func (l *loads) doubt(ev *change.Event, source *change.Source) sink.Doubt {
 
 // mark handles a logical message. Marks of others, and those of an earlier
 // process that are read again, concern nobody.
-func (l *loads) mark(_ context.Context, ev *change.Event) error {
+func (l *loads) mark(ctx context.Context, ev *change.Event) error {
 	token, side, _ := strings.Cut(string(ev.Content), " ")
 	l.mu.Lock()
 	w := l.window
@@ -134,7 +134,7 @@ func (l *loads) mark(_ context.Context, ev *change.Event) error {
 		w.verdict <- false
 		return nil
 	}
-	chunk, err := l.enqueue(w, ev)
+	chunk, err := l.enqueue(ctx, w, ev)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (l *loads) complete(w *window) bool {
 }
 
 // enqueue puts the chunk's rows into the queue, at the position of the high mark.
-func (l *loads) enqueue(w *window, ev *change.Event) (*sink.Chunk, error) {
+func (l *loads) enqueue(ctx context.Context, w *window, ev *change.Event) (*sink.Chunk, error) {
 	chunk := &sink.Chunk{Backfill: w.backfill, Last: w.chunk.Last, Rows: len(w.chunk.Rows)}
 	row := change.Event{Kind: change.Insert, Snapshot: true, Relation: w.table, CommitTime: ev.CommitTime, XID: ev.XID}
 	for i, values := range w.chunk.Rows {
@@ -186,6 +186,9 @@ func (l *loads) enqueue(w *window, ev *change.Event) (*sink.Chunk, error) {
 			p.Props = props
 			l.s.add(sink.Add{Patch: p, Pos: row.Pos, Commit: ev.CommitTime, Doubt: w.doubt, Chunk: chunk})
 		}
+	}
+	if err := l.enqueueGone(ctx, w, ev, chunk); err != nil {
+		return nil, err
 	}
 	l.s.Recorder.CountBackfillRows(w.table.String(), len(w.chunk.Rows))
 	l.s.count()
@@ -267,6 +270,17 @@ func (l *loads) covers(source *change.Source) bool {
 	return !l.planned || l.whole[source] > 0
 }
 
+// loading reports whether the table of the mapping is being loaded whole, or
+// waits for it.
+func (l *loads) loading(source *change.Source) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.whole[source] > 0
+}
+
+// whole reports a load of all rows of a table.
+func whole(b ledger.Backfill) bool { return len(b.Keys) == 0 && b.Where == "" && b.Reason != GoneRows }
+
 // plan takes note of which tables are to be loaded whole.
 func (l *loads) plan(backfills []ledger.Backfill) {
 	l.mu.Lock()
@@ -274,7 +288,7 @@ func (l *loads) plan(backfills []ledger.Backfill) {
 	l.planned = true
 	clear(l.whole)
 	for _, b := range backfills {
-		if len(b.Keys) == 0 && b.Where == "" {
+		if whole(b) {
 			l.whole[l.s.sourceOf(b)]++
 		}
 	}
@@ -283,7 +297,7 @@ func (l *loads) plan(backfills []ledger.Backfill) {
 func (l *loads) done(source *change.Source, b ledger.Backfill) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(b.Keys) == 0 && b.Where == "" {
+	if whole(b) {
 		l.whole[source]--
 	}
 }

@@ -114,6 +114,8 @@ type Ledger interface {
 	Lookup(ctx context.Context, target *change.Target, keys []string) ([]*change.Record, error)
 	// KeysOf tells to which records a row was last delivered.
 	KeysOf(ctx context.Context, source *change.Source, row string) ([]string, error)
+	// DeliveredRows lists the rows from which records of a mapping were delivered.
+	DeliveredRows(ctx context.Context, table, object, match, after string, limit int) (rows []string, next string, err error)
 	Fingerprint(text []byte) uint64
 	HasLetters() bool
 	Settle(ctx context.Context, s *ledger.Settlement) error

@@ -432,6 +432,10 @@ func (b *book) KeysOf(context.Context, *change.Source, string) ([]string, error)
 	return nil, errors.New("no row is gone here")
 }
 
+func (b *book) DeliveredRows(context.Context, string, string, string, string, int) ([]string, string, error) {
+	return nil, "", errors.New("no row is gone here")
+}
+
 func (b *book) RequestLate(context.Context, time.Time, int, string) (int64, error) {
 	return 0, errors.New("nothing is late here")
 }

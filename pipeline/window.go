@@ -19,6 +19,8 @@ type window struct {
 	chunk    Chunk
 	doubt    sink.Doubt
 	verdict  chan bool // whether the chunk was taken; buffered
+	// gone are primary keys of rows that are gone if the chunk lacks them.
+	gone [][]string
 
 	open    bool
 	since   uint64           // streamed transactions up to here came before the low mark

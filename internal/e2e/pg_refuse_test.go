@@ -216,12 +216,7 @@ func TestPGASlotThatIsLostWhileStreaming(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec(`UPDATE accounts SET name = 'never confirmed' WHERE id = 1`)
-	eventually(t, patience, func() string {
-		w.exec(`SELECT pg_logical_emit_message(false, 'filler', repeat('x', 4000000)) FROM generate_series(1, 4)`)
-		w.exec(`SELECT pg_switch_wal()`)
-		w.exec(`CHECKPOINT`)
-		return w.query(`SELECT 'the slot is ' || wal_status FROM pg_replication_slots WHERE slot_name = $1 AND wal_status <> 'lost'`, w.name)
-	})
+	w.loseSlot()
 	if code := p.wait(patience); code != 2 {
 		t.Errorf("exit code %d", code)
 	}

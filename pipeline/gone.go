@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
+)
+
+// Where a part of the log cannot be read any more, the rows deleted in it are
+// found by what the ledger knows: a row that was delivered and that the table no
+// longer has. A job goes through the ledger after the table was loaded, when
+// every record that another row has by now is known to be that row's. What it
+// misses in the table it files as requests and sends nothing itself, so that it
+// may be cut off and begun again at any point. The requests look once more,
+// between two marks as all reading does: a row is gone only if the table lacks it
+// and the stream has said nothing of it meanwhile.
+
+// findGone files requests for the rows of the mapping that are gone.
+//
+// A table that is empty was most likely truncated, which changes nothing in the
+// CRM; nobody can tell any more.
+func (j *job) findGone(ctx context.Context) error {
+	if j.source.OnDelete == change.Ignore {
+		return nil
+	}
+	if j.loads.loading(j.source) {
+		return &unreadableError{errors.New("the rows of the table are to be loaded before")}
+	}
+	some, err := j.Source.Chunk(ctx, Range{Table: j.table, Limit: 1})
+	if err != nil {
+		return &unreadableError{err}
+	}
+	if len(some.Rows) == 0 {
+		j.Log.Warn("table_is_empty", "table", j.Table, "note", "as after TRUNCATE the records of its rows are left as they are")
+		return nil
+	}
+	cursor := ""
+	if len(j.SentTo) > 0 {
+		cursor = j.SentTo[0]
+	}
+	found := 0
+	for {
+		var rows []string
+		err := j.persist(ctx, "list_delivered_rows", func() (err error) {
+			rows, cursor, err = j.Ledger.DeliveredRows(ctx, j.Table, j.Object, j.Match, cursor, j.ChunkRows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		missing, err := j.missing(ctx, rows)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			found += len(missing)
+			if err := j.persist(ctx, "request_gone_rows", func() error { return j.request(ctx, j.source, RowGone, missing) }); err != nil {
+				return err
+			}
+		}
+		if cursor == "" {
+			j.Log.Info("gone_rows_found", "table", j.Table, "rows", found)
+			return nil
+		}
+		if err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, []string{cursor}) }); err != nil {
+			return err
+		}
+	}
+}
+
+// missing picks the rows that the table does not have. Of a key that has another
+// number of columns than the primary key it cannot be said.
+func (j *job) missing(ctx context.Context, rows []string) (missing []string, err error) {
+	var keys [][]string
+	for _, row := range rows {
+		if key, err := splitKeys(j.table, []string{row}); err == nil {
+			keys = append(keys, key...)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	chunk, err := j.Source.Chunk(ctx, Range{Table: j.table, Keys: keys})
+	if err != nil {
+		return nil, &unreadableError{err}
+	}
+	there := keysOfRows(j.table, chunk.Rows)
+	for _, row := range rows {
+		if key, err := splitKeys(j.table, []string{row}); err == nil && !there[keyOf(key[0])] {
+			missing = append(missing, row)
+		}
+	}
+	return missing, nil
+}
+
+func keysOfRows(table *change.Relation, rows [][]change.Value) map[string]bool {
+	there := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		if key, ok := rowKey(table, table, row); ok {
+			there[key] = true
+		}
+	}
+	return there
+}
+
+// enqueueGone treats as deleted the rows that the chunk was to hold and does not,
+// unless the stream has said something of them between the marks.
+func (l *loads) enqueueGone(ctx context.Context, w *window, ev *change.Event, chunk *sink.Chunk) error {
+	if len(w.gone) == 0 {
+		return nil
+	}
+	there := keysOfRows(w.table, w.chunk.Rows)
+	row := change.Event{Kind: change.Delete, Relation: w.table, OldIsKey: true, CommitTime: ev.CommitTime, XID: ev.XID}
+	for i, key := range w.gone {
+		if _, touched := w.touched[keyOf(key)]; touched || there[keyOf(key)] {
+			continue
+		}
+		row.Old = make([]change.Value, len(w.table.Columns))
+		for j := range row.Old {
+			row.Old[j].Kind = change.Unchanged
+		}
+		for j, column := range w.table.PrimaryKey {
+			row.Old[column] = change.Value{Kind: change.Text, Text: []byte(key[j])}
+		}
+		row.Pos = change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(len(w.chunk.Rows) + i + 1)} //nolint:gosec // a chunk has some thousand rows
+		patches, err := l.s.Mapper.Map(&row, l.s.read.patches[:0])
+		if err != nil {
+			return err
+		}
+		l.s.read.patches = patches
+		p := patchOf(patches, w.source)
+		if p == nil || !p.Gone {
+			continue
+		}
+		if len(p.Key) == 0 {
+			if err := l.s.whose(ctx, p); err != nil {
+				return err
+			}
+		}
+		if len(p.Key) > 0 {
+			l.s.add(sink.Add{Patch: p, Pos: row.Pos, Commit: ev.CommitTime, Doubt: w.doubt, Chunk: chunk})
+		}
+	}
+	return nil
+}
+
+// GoneLoad asks for the rows of a mapping to be found that are gone.
+func GoneLoad(src *change.Source) ledger.Backfill {
+	return ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: GoneRows}
+}
