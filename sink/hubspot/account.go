@@ -3,6 +3,7 @@ package hubspot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -35,7 +36,15 @@ func (c *Client) Account(ctx context.Context) (Account, error) {
 		endpoint: "account-info/details",
 		method:   http.MethodGet,
 		path:     c.accountPath(),
-		check:    func(r reply) error { return json.Unmarshal(r.body, &a) },
+		check: func(r reply) error {
+			if err := json.Unmarshal(r.body, &a); err != nil {
+				return err
+			}
+			if a.PortalID == 0 { // taken as it is, it would be another portal's
+				return errors.New("it names no portal")
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		return Account{}, err

@@ -194,6 +194,17 @@ func TestTheDailyLimitWaitsForTheAccountsMidnight(t *testing.T) {
 	})
 }
 
+func TestAnAccountWithoutAPortalIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &portal{answer: func(r request) (int, map[string]string, string) {
+			return 200, nil, []string{`{"status":"COMPLETE","results":[]}`, `{"portalId":0}`, `{"portalId":7}`}[r.n-1]
+		}}
+		if a, err := newTestClient(t, p, nil).Account(t.Context()); err != nil || a.PortalID != 7 {
+			t.Errorf("%+v %v", a, err)
+		}
+	})
+}
+
 func TestQuotaShareLeavesCallsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remaining := 1000
