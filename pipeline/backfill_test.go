@@ -63,6 +63,32 @@ func TestB1TheStreamWinsPerProperty(t *testing.T) {
 	})
 }
 
+// What a table changes that is mapped no longer goes by unseen. That it is to be
+// loaded anew must be on disk before the checkpoint passes such a change.
+func TestATableThatIsMappedNoLongerIsForgottenFirst(t *testing.T) {
+	inLab(t, traits{}, func(l *lab) {
+		const unmapped = "public.gone\x00companies\x00key"
+		l.state.hashes[unmapped] = "h"
+		var attempts int
+		var early bool
+		l.onCall = func(_ *process, what string) callFate {
+			switch {
+			case what == "forget" && attempts < 5:
+				attempts++
+				return callFate{err: errNetwork}
+			case what == "settle":
+				early = early || l.state.hashes[unmapped] != ""
+			}
+			return callFate{}
+		}
+		l.run(shape{})
+		l.saved(l.commit(1, "1", "1"))
+		if early || attempts < 5 {
+			t.Errorf("the checkpoint was saved first, after %d attempts", attempts)
+		}
+	})
+}
+
 // A commit is in the log before it is visible: a chunk that does not show what
 // the stream has delivered is read again (trap 3).
 func TestB2AChunkThatIsBehindTheStreamIsReadAgain(t *testing.T) {

@@ -120,9 +120,6 @@ func (s *session) loadLoop(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if err := s.persist(ctx, "forget_unmapped", func() error { return s.forgetUnmapped(ctx) }); err != nil {
-		return unlessEnded(ctx, err)
-	}
 	if s.Backfill {
 		if err := s.persist(ctx, "file_backfills", func() error { return s.fileLoads(ctx) }); err != nil {
 			return unlessEnded(ctx, err)
@@ -174,7 +171,8 @@ func (s *session) loadAll(ctx context.Context, backfills []ledger.Backfill) erro
 }
 
 // forgetUnmapped has the rows of a mapping that is gone sent anew if it ever comes
-// back: what they change meanwhile goes by unseen.
+// back: what they change meanwhile goes by unseen. It is on disk before anything is
+// read, and with that before the checkpoint passes such a change.
 func (s *session) forgetUnmapped(ctx context.Context) error {
 	hashes, err := s.Ledger.SourceHashes(ctx)
 	if err != nil {

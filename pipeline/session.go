@@ -198,6 +198,9 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		unclean:   !state.First && !state.CleanStop && (!p.tidy.ok || p.tidy.epoch+1 != state.Epoch),
 		rechecked: p.Now(),
 	}
+	if err := s.forgetUnmapped(ctx); err != nil {
+		return nil, ofLedger(err)
+	}
 	s.loads = newLoads(s)
 	if err := s.loads.recall(ctx); err != nil {
 		return nil, err

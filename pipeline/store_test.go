@@ -398,8 +398,11 @@ func (b *book) SourceHashes(ctx context.Context) (hashes []ledger.SourceHash, er
 	return hashes, err
 }
 
-func (b *book) ForgetSource(context.Context, ledger.SourceHash) error {
-	return errors.New("no table is unmapped here")
+func (b *book) ForgetSource(ctx context.Context, h ledger.SourceHash) error {
+	return b.fenced(ctx, "forget", 0, 0, func() {
+		delete(b.world.state.hashes, h.Table+"\x00"+h.Object+"\x00"+h.Match)
+		b.trace.add("%s forgets %s", b.name, h.Table)
+	})
 }
 
 func (b *book) BackfillSentTo(ctx context.Context, id int64, sentTo []string) error {
