@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go test-matrix fuzz chaos failpoints mutants bench test-deploy lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-matrix test-huge fuzz chaos failpoints mutants bench test-deploy lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -56,6 +56,13 @@ test-matrix:
 		echo "Postgres $$major"; \
 		PGCRM_TEST_PG_BIN=$(abspath $(POSTGRES_DIR))/$$major/bin go test $(TEST_FLAGS) $(PACKAGES) || failed="$$failed $$major"; \
 	done; [ -z "$$failed" ] || { echo "failed on Postgres$$failed" >&2; exit 1; }
+
+## test-huge: a transaction of HUGE_ROWS rows, and HUGE_LOG bytes of log beside the mapped tables
+test-huge:
+	go test ./internal/e2e -count=1 -timeout 60m -v -run 'TestPGHuge|TestPGTheSlotKeepsUp' -huge-rows=$(HUGE_ROWS) -busy-log=$(HUGE_LOG)
+
+HUGE_ROWS := 2000000
+HUGE_LOG := 1000000000
 
 ## fuzz: every fuzz target, FUZZ_SECONDS each, FUZZ_TOTAL in all
 fuzz:

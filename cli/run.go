@@ -148,11 +148,13 @@ func notBuilt(cfg *config.Config) error {
 }
 
 // limitMemory has the garbage collector keep the process near what its buffer
-// and the rest of it need, unless GOMEMLIMIT says otherwise.
+// and the rest of it need, unless GOMEMLIMIT says otherwise: with the default
+// buffer below 128 MiB. The runtime does not count the pages of the program
+// itself, which are 20 MiB or so.
 func limitMemory(buffer int64) {
-	const rest = 48 << 20
+	const rest = 36 << 20
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(buffer + buffer/4 + rest)
+		debug.SetMemoryLimit(buffer + rest)
 	}
 }
 

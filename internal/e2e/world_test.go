@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -33,7 +34,9 @@ type world struct {
 	portal *hubspotsim.Portal
 	crm    string
 	env    map[string]string
-	last   *string // a position in the log inside the last transaction of exec
+	// program is run in place of the one that the tests were built with.
+	program string
+	last    *string // a position in the log inside the last transaction of exec
 }
 
 // newWorld makes the tables and a portal without limits whose companies have the
@@ -110,7 +113,10 @@ func (w *world) environ() []string {
 }
 
 // start runs `pgcrm run`.
-func (w *world) start() *process { w.t.Helper(); return start(w.t, w.environ(), "run") }
+func (w *world) start() *process {
+	w.t.Helper()
+	return startProgram(w.t, cmp.Or(w.program, binary), w.environ(), "run")
+}
 
 // listening gives the program an address for health and metrics and returns its
 // URL.
