@@ -53,7 +53,8 @@ type payment struct {
 	first          change.Position // for letters that only the row connects with it
 	all            bool
 	// transfer is set where the properties are not delivered but in a newer
-	// letter of their own: a letter about the whole record owes them no longer.
+	// letter of their own: a letter about the whole record owes them no longer,
+	// and one about the same of the row, from when it had another key, is over.
 	transfer   bool
 	properties []int32
 }
@@ -201,17 +202,17 @@ var closeStatement = statement{"close", `WITH paid AS (
 		SELECT * FROM unnest($1::int2[], $2::int2[], $3::bytea[], $4::bytea[], $5::pg_lsn[], $6::int4[], $7::bool[], $8::bool[], $9::text[], $10::pg_lsn[], $11::int4[])
 			AS p(target, source, name, row_name, lsn, ordinal, everything, transfer, properties, first_lsn, first_ordinal)),
 	hit AS (
-		SELECT l.id, p.lsn, p.ordinal, p.everything, p.transfer, p.properties
+		SELECT l.id, p.lsn, p.ordinal, p.everything, p.transfer, p.properties, l.property < 0 OR NOT p.transfer AS meant
 		FROM paid p JOIN letter l ON l.target = p.target AND l.scope = 0 AND l.name = p.name AND p.name <> ''
 		UNION ALL
-		SELECT l.id, p.first_lsn, p.first_ordinal, p.everything, p.transfer, p.properties
+		SELECT l.id, p.first_lsn, p.first_ordinal, p.everything, p.transfer, p.properties, l.property < 0 OR NOT p.transfer OR p.name <> '' AND l.name <> p.name
 		FROM paid p JOIN letter l ON l.source = p.source AND l.row_name = p.row_name AND p.row_name <> ''),
 	total AS (
 		SELECT l.id, bool_or(h.everything) AS everything, bool_or(NOT h.transfer) AS delivered,
 			COALESCE(array_agg(h.property) FILTER (WHERE h.property IS NOT NULL), '{}') AS properties
 		FROM (SELECT hit.*, q.property FROM hit LEFT JOIN LATERAL unnest(hit.properties::int4[]) AS q(property) ON true) h
 		JOIN letter l ON l.id = h.id
-		WHERE (l.lsn, l.ordinal) <= (h.lsn, h.ordinal) AND (l.property < 0 OR NOT h.transfer)
+		WHERE (l.lsn, l.ordinal) <= (h.lsn, h.ordinal) AND h.meant
 		GROUP BY l.id),
 	gone AS (
 		DELETE FROM letter l USING total t WHERE l.id = t.id AND (t.everything OR CASE

@@ -55,6 +55,13 @@ func TestLettersOpenAndClose(t *testing.T) {
 		want string
 	}
 	tests := map[string][]step{
+		"a row has one letter about a property, under the key it has now": {
+			{park(5, "1", "1", plan), "1:plan@5"},
+			{park(6, "2", "1", plan), "2:plan@6"},
+			{park(4, "1", "1", plan), "2:plan@6 1:plan@4"}, // an older one does not take the newer one's place
+			{park(7, "1", "9", plan), "2:plan@6 1:plan@7"}, // nor another row's
+			{park(8, "3", "1", plan), "1:plan@7 3:plan@8"},
+		},
 		"a newer version closes": {
 			{park(5, "1", "1", plan), "1:plan@5"},
 			{deliver(6, "1", "1", plan), ""},

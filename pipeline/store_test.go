@@ -293,7 +293,7 @@ func (st *store) close(s *ledger.Settlement) {
 			if !byRecord {
 				paid = p.first
 			}
-			if !byRecord && !byRow || paid.Before(l.at) || k.slot >= 0 && p.transferred {
+			if !byRecord && !byRow || paid.Before(l.at) || k.slot >= 0 && p.transferred && (byRecord || p.name == "") {
 				continue
 			}
 			all, delivered = all || p.all, delivered || !p.transferred
