@@ -233,16 +233,23 @@ func run(t testing.TB, env []string, args ...string) (code int, stdout, stderr s
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	code, stdout, stderr = runFor(ctx, t, env, args...)
+	if ctx.Err() != nil {
+		t.Fatalf("the program did not end; it wrote:\n%s%s", stdout, stderr)
+	}
+	return code, stdout, stderr
+}
+
+// runFor kills the program where ctx ends before it does.
+func runFor(ctx context.Context, t testing.TB, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}, env...)
 	cmd.Dir = t.TempDir()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
-	if ctx.Err() != nil {
-		t.Fatalf("the program did not end; it wrote:\n%s%s", out.String(), errs.String())
-	}
-	if _, exited := err.(*exec.ExitError); err != nil && !exited { //nolint:errorlint // Run's own type
+	if _, exited := err.(*exec.ExitError); err != nil && !exited && ctx.Err() == nil { //nolint:errorlint // Run's own type
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()

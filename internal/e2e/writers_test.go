@@ -44,10 +44,15 @@ func (w *writers) write(ctx context.Context, n int) (wait func()) {
 				w.t.Error(err)
 				return
 			}
-			defer conn.Close(context.Background())
+			defer func() { _ = conn.Close(context.Background()) }()
 			rng := rand.New(rand.NewPCG(w.seed, uint64(i)+1))
 			for ctx.Err() == nil {
-				if err := w.transaction(conn, rng); err != nil {
+				err := w.transaction(conn, rng)
+				if err != nil && w.rough {
+					conn = w.reconnect(ctx, conn)
+					continue
+				}
+				if err != nil {
 					w.t.Error(err)
 					return
 				}
@@ -58,6 +63,22 @@ func (w *writers) write(ctx context.Context, n int) (wait func()) {
 		})
 	}
 	return group.Wait
+}
+
+// reconnect connects again, as often as it takes. What the old connection was at
+// may have been committed; the database tells.
+func (w *writers) reconnect(ctx context.Context, conn *pgx.Conn) *pgx.Conn {
+	_ = conn.Close(context.Background())
+	for {
+		again, err := pgx.Connect(context.Background(), w.url)
+		if err == nil {
+			return again
+		}
+		if ctx.Err() != nil {
+			return conn
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // transaction changes some rows, and now and then rolls back, whole or to a
@@ -213,6 +234,10 @@ func (w *writers) watchSlot(ctx context.Context, portal *hubspotsim.Portal) *slo
 		for ctx.Err() == nil {
 			var confirmed string
 			err := conn.QueryRow(ctx, "SELECT coalesce(min(confirmed_flush_lsn), '0/0')::text FROM pg_replication_slots WHERE slot_name = 'pgcrm'").Scan(&confirmed)
+			if err != nil && w.rough && ctx.Err() == nil {
+				conn = w.reconnect(ctx, conn)
+				continue
+			}
 			if err != nil {
 				return // the test is over
 			}
