@@ -62,7 +62,7 @@ func runExample(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	if os.Getenv("PGCRM_UPDATE_EXAMPLES") != "" {
-		if err := os.WriteFile(filepath.Join(dir, "pgcrm.lock"), lock, 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(filepath.Join(dir, "pgcrm.lock"), lock, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
