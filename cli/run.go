@@ -229,7 +229,8 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		RecheckMissing:  r.cfg.Delivery.RecheckMissing.Duration,
 		LetterRetention: r.cfg.Delivery.DLQRetention.Duration,
 		LateWindow:      r.cfg.Delivery.LateWindow.Duration,
-		Until:           hubspot.WithStopping,
+		Until:           sending,
+		Lease:           lease,
 		Now:             time.Now,
 		Beat:            turn,
 		OnDelivery:      r.onDelivery,
@@ -249,6 +250,15 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
 		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
 	return p, cleanup, nil
+}
+
+// lease is how long an instance may send without word from the ledger. A standby
+// waits that long after it has taken over from one that did not stop cleanly.
+const lease = 2 * time.Second
+
+// sending bounds the calls of a session.
+func sending(ctx, front context.Context, permit func(context.Context) error) context.Context {
+	return hubspot.WithPermit(hubspot.WithStopping(ctx, front), permit)
 }
 
 // deliverer lends the client to delivery.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -154,6 +155,9 @@ func (s *status) pipeline(snap *admin.Snapshot, now time.Time) {
 	snap.State, snap.Since = admin.State(st.Phase.Name), st.Phase.Since.UTC()
 	if st.Phase.Err != nil {
 		snap.Detail = st.Phase.Err.Error()
+	}
+	if st.Quiet > 0 && snap.Detail == "" {
+		snap.Detail = fmt.Sprintf("nothing is sent for another %.1f s: the instance before did not stop cleanly, and may send that long", st.Quiet.Seconds())
 	}
 	snap.Queue.Records, snap.Queue.Bytes = st.Queue.Records, int64(st.Queue.Bytes)
 	if !st.Queue.Oldest.IsZero() {

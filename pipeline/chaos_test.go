@@ -109,6 +109,9 @@ func newDriver(seed uint64) *driver {
 		step:   []int{200, 64 << 10, 3 << 20, 12 << 20}[r.IntN(4)],
 		delay:  []time.Duration{time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond}[r.IntN(3)],
 	}
+	if pick(0.8) {
+		tr.lease = 3 * time.Second
+	}
 	if pick(0.4) {
 		tr.invisible = 0.5
 	}
@@ -477,6 +480,7 @@ func (d *driver) settle() {
 		w.history.checkEnd()
 	}
 	w.mu.Unlock()
+	time.Sleep(w.lease) // a stop within the predecessor's is not clean
 	p.terminate()
 	if p.err != nil {
 		w.faults = append(w.faults, fmt.Sprintf("%s told to stop returned %v", p.name, p.err))

@@ -23,6 +23,8 @@
 //   - Redo before send: after a start or a reconnect nothing is sent before the
 //     stream has passed whatever may have been sent before.
 //   - A version is sent only below the send-ahead bound that is on disk.
+//   - Nothing is sent without recent word from the ledger, nor while an instance
+//     before this one may still send: see lease.
 //   - Whatever ends a session (a lost connection, a fenced ledger, a full stop)
 //     ends it whole; the next one starts from what the ledger says, exactly as
 //     after kill -9.

@@ -104,7 +104,7 @@ func (h *history) commit(at change.Position, c rowChange) {
 // sent checks that no older value goes out after a newer one. A value that the
 // database had more than once is taken for the earliest that it can be.
 func (h *history) sent(p *process, target *change.Target, j *sink.Job) {
-	if p.overtaken {
+	if p.overtaken && h.lease == 0 {
 		return // nothing keeps a living predecessor from sending, but the lease
 	}
 	r := h.meant(target.Index, j)

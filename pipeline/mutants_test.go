@@ -241,6 +241,18 @@ var mutants = []mutant{
 		"		if o.reread {\n", "		if o.reread && outcomes == nil {\n",
 	),
 	breaking(
+		"no lease", "pipeline/lease.go",
+		"age < l.length", "age < 1000*l.length",
+	),
+	breaking(
+		"no waiting for the predecessor's lease", "pipeline/session.go",
+		"p.quiet = p.Now().Add(p.Lease)", "p.quiet = p.Now()",
+	),
+	breaking(
+		"a stop in the predecessor's lease is clean", "pipeline/session.go",
+		"return s.lease.quietFor() <= 0 && (", "return (",
+	),
+	breaking(
 		"chunk not written ahead", "pipeline/job.go",
 		"	if r.UpTo == nil {\n		// Written", "	if r.UpTo == nil && w == nil {\n		// Written",
 	),

@@ -50,6 +50,9 @@ type Status struct {
 	// LastProgress is when a record was last accounted for or parked.
 	LastProgress time.Time
 	Held         map[string]string // mappings held, by object, or by table and object: why
+	// Quiet is how long nothing is sent yet, since an instance before this one may
+	// still send.
+	Quiet time.Duration
 }
 
 // BackfillStatus is the progress of one backfill.
@@ -73,6 +76,7 @@ func (p *Pipeline) Status() Status {
 		st.Held = s.holds.reasons()
 		s.unfit.addTo(st.Held)
 		st.InFlight = int(s.inFlight.Load())
+		st.Quiet = max(0, s.lease.quietFor())
 	}
 	if at := p.progressed.Load(); at != 0 {
 		st.LastProgress = time.Unix(0, at)

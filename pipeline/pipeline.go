@@ -39,9 +39,14 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Ready waits until a call could be made. It may be nil.
 	Ready func(ctx context.Context) error
-	// Until returns a context for the CRM's calls with which, once front has
-	// ended, no further attempt is made. It may be nil.
-	Until func(ctx, front context.Context) context.Context
+	// Until returns a context for the CRM's calls with which no attempt is made
+	// once front has ended, and none before permit has returned nil. It may be
+	// nil where calls are not tried again.
+	Until func(ctx, front context.Context, permit func(context.Context) error) context.Context
+	// Lease is how long after its last successful write to the ledger an instance
+	// may begin requests, and how long one waits that follows another which did
+	// not stop cleanly. 0 is for tests of other rules.
+	Lease time.Duration
 	// LateWindow is how long a request without an answer may still take effect.
 	// Records of such requests are sent once more after it. 0 is never.
 	LateWindow time.Duration
@@ -74,6 +79,9 @@ type Pipeline struct {
 	tidy tidy
 	// progressed is when a record was last accounted for, in Unix nanoseconds.
 	progressed atomic.Int64
+	// quiet is when the lease of an instance ends that did not stop cleanly: it
+	// may send until then, and this one must not. Run's goroutine alone uses it.
+	quiet time.Time
 	// passed is where the changes begin that the last pass of redo left out:
 	// all before it are settled. Only Run's goroutine and the reader use it, one
 	// after the other.
@@ -86,7 +94,7 @@ func New(cfg Config) *Pipeline {
 		cfg.Beat = func(string) {}
 	}
 	if cfg.Until == nil {
-		cfg.Until = func(ctx, _ context.Context) context.Context { return ctx }
+		cfg.Until = func(ctx, _ context.Context, _ func(context.Context) error) context.Context { return ctx }
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func(context.Context) error { return nil }

@@ -99,13 +99,17 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 			}
 		}
 		gone := pause(ctx, s.dice.upTo(2*s.delay))
+		// From here to where the CRM takes the request no time passes.
+		if err := ctx.Value(permitKey{}).(func(context.Context) error)(ctx); err != nil {
+			return verdicts, err
+		}
 		s.mu.Lock()
 		if s.dead && gone == nil {
 			gone = errDead
 		}
 		fate := "ok"
 		switch {
-		case s.overtaken:
+		case s.overtaken && s.lease == 0:
 			fate = "lost" // the lease would see to that
 		case gone != nil:
 			if s.dice.chance(0.5) {
@@ -173,6 +177,13 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 	}
 	s.mu.Unlock()
 	return verdicts, hold
+}
+
+type permitKey struct{}
+
+// withPermit is the client's part of the lease; it asks before each attempt.
+func withPermit(ctx, _ context.Context, permit func(context.Context) error) context.Context {
+	return context.WithValue(ctx, permitKey{}, permit)
 }
 
 func pickJobs(jobs []sink.Job, open []int) []sink.Job {

@@ -59,6 +59,8 @@ func (w *world) start(name string, sh shape) *process {
 		Backfill:        sh.backfill,
 		ChunkRows:       sh.chunk,
 		Now:             time.Now,
+		Lease:           w.lease,
+		Until:           withPermit,
 	}
 	m := &mapper{world: w}
 	for t, table := range w.pg.tables {

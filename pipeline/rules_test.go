@@ -33,6 +33,11 @@ func (l *lab) busy(key string) (release func()) {
 	return func() { held = false }
 }
 
+// hook looks at each request while other things happen.
+func (l *lab) hook(onRequest func(*process, []sink.Job) string) {
+	l.locked(func() { l.onRequest = onRequest })
+}
+
 func (l *lab) out(key string) func() bool {
 	return func() bool { return l.crm.out[recordKey{0, key}] != nil }
 }
@@ -508,6 +513,113 @@ func TestZ2AnOvertakenInstanceStops(t *testing.T) {
 		l.locked(func() {
 			if l.state.epoch != 2 {
 				t.Errorf("epoch %d: the old instance took over again", l.state.epoch)
+			}
+		})
+	})
+}
+
+// A request begins only while the lease runs, and what waits goes on by itself
+// once the ledger can be written again.
+func TestZ3NothingIsSentWithoutWordFromTheLedger(t *testing.T) {
+	inLab(t, traits{lease: 3 * time.Second}, func(l *lab) {
+		p := l.run(shape{})
+		l.saved(l.commit(1, "1", "1"))
+		attempts := 0
+		l.hook(func(p *process, _ []sink.Job) string {
+			// They are two, four and eight seconds apart.
+			if attempts++; attempts == 2 {
+				p.down = true
+			}
+			return "unavailable"
+		})
+		l.commit(1, "2", "2")
+		time.Sleep(5 * time.Minute)
+		l.locked(func() {
+			if attempts != 2 {
+				t.Errorf("%d requests, 2 of them while the ledger could be written", attempts)
+			}
+			p.down, l.onRequest = false, nil
+		})
+		l.until("k1 is delivered", func() bool { return l.state.records[recordKey{0, "k1"}] != nil })
+		l.saved(l.commit(2, "3", "3"))
+		l.crmHas(1, "2", "2")
+	})
+}
+
+// Whoever follows an instance that did not stop cleanly sends nothing until that
+// one's lease is over, however often it starts over; after a clean stop it sends
+// at once.
+func TestZ3TheLeaseOfThePredecessorIsWaitedOut(t *testing.T) {
+	const length = 3 * time.Second
+	for name, tc := range map[string]struct {
+		between func(l *lab, old *process) // on the way from one instance to the next
+		waits   bool
+	}{
+		"killed":    {func(l *lab, old *process) { l.crash(old, 0) }, true},
+		"overtaken": {func(_ *lab, old *process) { old.streaming.sever() }, true},
+		"stopped":   {func(_ *lab, old *process) { old.terminate() }, false},
+		"killed, and the next was stopped": {func(l *lab, old *process) {
+			l.crash(old, 0)
+			next := l.run(shape{})
+			l.until("the next has begun", func() bool { return l.state.epoch == 2 })
+			time.Sleep(time.Second)
+			next.terminate()
+		}, true},
+		"killed, and the next lost its stream": {func(l *lab, old *process) {
+			l.crash(old, 0)
+			next := l.run(shape{})
+			l.until("the next has begun", func() bool { return l.state.epoch == 2 })
+			next.streaming.notice()
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, traits{lease: length}, func(l *lab) {
+				old := l.run(shape{})
+				l.saved(l.commit(1, "1", "1"))
+				began := time.Now()
+				tc.between(l, old)
+				tx := l.commit(1, "2", "2")
+				var first time.Time
+				l.hook(func(p *process, _ []sink.Job) string {
+					if first.IsZero() && p != old {
+						first = time.Now()
+					}
+					return ""
+				})
+				if last := l.procs[len(l.procs)-1]; last == old || last.over() {
+					l.run(shape{})
+				}
+				l.saved(tx)
+				l.locked(func() {
+					if waited := first.Sub(began) >= length; waited != tc.waits {
+						t.Errorf("sent after %v", first.Sub(began))
+					}
+				})
+				l.crmHas(1, "2", "2")
+			})
+		})
+	}
+}
+
+// An idle instance writes nothing to keep its lease.
+func TestZ3AnIdleInstanceDoesNotRenewItsLease(t *testing.T) {
+	inLab(t, traits{lease: 3 * time.Second}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "1", "1"))
+		time.Sleep(time.Minute)
+		writes := 0
+		l.locked(func() {
+			l.onCall = func(_ *process, what string) callFate {
+				if what == "raise bound" || what == "settle" {
+					writes++
+				}
+				return callFate{}
+			}
+		})
+		time.Sleep(time.Hour)
+		l.locked(func() {
+			if writes > 0 {
+				t.Errorf("%d writes in an idle hour", writes)
 			}
 		})
 	})

@@ -35,6 +35,7 @@ type session struct {
 	server Server
 	state  ledger.State
 	queue  *sink.Queue
+	lease  *lease
 
 	// redoTo is the position that redo must pass before anything is sent.
 	redoTo  change.LSN
@@ -88,7 +89,7 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	workers.SetLimit(p.MaxInFlight)
 	// Once the front has ended another instance may have the slot: calls under way
 	// are finished, and none is begun.
-	sending := p.Until(hard, frontCtx)
+	sending := p.Until(hard, frontCtx, s.lease.await)
 	front.Go(func() error { return s.dispatchLoop(frontCtx, sending, stop, kill, workers) })
 
 	settled := make(chan error, 1)
@@ -174,12 +175,18 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	asked := p.Now()
 	state, err := p.Ledger.Begin(ctx, p.instance(server), p.Targets)
 	if err != nil {
 		return nil, ofLedger(err)
 	}
 	if err := failpoint.At("session.begun"); err != nil {
 		return nil, err
+	}
+	clean := state.First || state.CleanStop
+	ours := p.tidy.epoch+1 == state.Epoch // this process was the last one
+	if !clean && !ours {
+		p.quiet = p.Now().Add(p.Lease)
 	}
 	if err := plausible(state, server); err != nil {
 		return nil, err
@@ -195,7 +202,8 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		results:  make(chan []outcome, p.MaxInFlight),
 		holds:    holds{},
 
-		unclean:   !state.First && !state.CleanStop && (!p.tidy.ok || p.tidy.epoch+1 != state.Epoch),
+		lease:     newLease(p.Lease, p.Now, asked, p.quiet),
+		unclean:   !clean && !(p.tidy.ok && ours),
 		rechecked: p.Now(),
 	}
 	if err := s.forgetUnmapped(ctx); err != nil {
@@ -213,6 +221,10 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 	stream.Confirm(state.Checkpoint)
 	p.Log.Info("slot_taken", "epoch", state.Epoch, "checkpoint", state.Checkpoint.String(),
 		"redo_to", s.redoTo.String(), "server_flushed", server.FlushedEnd.String())
+	if d := s.lease.quietFor(); d > 0 {
+		p.Log.Info("lease_of_the_last_instance", "nothing_is_sent_for", d.Round(time.Millisecond),
+			"reason", "it did not stop cleanly, and may send that long; changes are read meanwhile")
+	}
 	p.enter(Redoing, nil)
 	return s, nil
 }
@@ -254,7 +266,7 @@ func (e *PositionError) Problems() []string { return []string{e.message} }
 func (s *session) close(ctx context.Context, frontErr, settleErr error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if errors.Is(frontErr, errStopping) && settleErr == nil && !s.abandoned.Load() {
+	if errors.Is(frontErr, errStopping) && settleErr == nil && !s.abandoned.Load() && s.madeClean() {
 		err := failpoint.Around("stop", func() error { return s.Ledger.Stop(ctx, change.LSN(s.saved.Load())) })
 		if err != nil {
 			s.Log.Warn("clean_stop_not_saved", "error", err)
@@ -263,6 +275,13 @@ func (s *session) close(ctx context.Context, frontErr, settleErr error) {
 	if err := s.stream.Close(ctx); err != nil {
 		s.Log.Debug("stream_close", "error", err)
 	}
+}
+
+// madeClean reports whether nothing is left of an instance that did not stop
+// cleanly before this session: neither its lease, nor a record that it may have
+// sent and whose redo has not been settled.
+func (s *session) madeClean() bool {
+	return s.lease.quietFor() <= 0 && (!s.unclean || change.LSN(s.saved.Load()) >= s.redoTo)
 }
 
 // tidy tells whether a session of this process had an outcome for every request.

@@ -50,6 +50,11 @@ func (s *session) settleLoop(ctx context.Context) error {
 				return err
 			}
 			continue
+		case <-s.lease.wanted:
+			if err := s.writeBound(ctx, "renew_lease", s.nextBound()); err != nil {
+				return err
+			}
+			continue
 		case <-tick.C:
 			if s.redoing.Load() || s.Now().Sub(asked) >= progressEvery {
 				asked = s.Now()
@@ -113,11 +118,32 @@ func (s *session) raiseBound(ctx context.Context) error {
 	if bound <= change.LSN(s.bound.Load()) {
 		return nil
 	}
-	if err := s.persist(ctx, "raise_bound", func() error { return s.Ledger.RaiseBound(ctx, bound) }); err != nil {
+	return s.writeBound(ctx, "raise_bound", bound)
+}
+
+// writeBound is the smallest of the fenced writes; one that does not lie higher
+// leaves the bound as it is.
+func (s *session) writeBound(ctx context.Context, what string, bound change.LSN) error {
+	err := s.fenced(ctx, what, func() error { return s.Ledger.RaiseBound(ctx, bound) })
+	if err != nil {
 		return err
 	}
 	s.boundIs(bound)
 	return nil
+}
+
+// fenced repeats a write until it succeeds. It then shows that no other instance
+// had taken over when it began.
+func (s *session) fenced(ctx context.Context, what string, write func() error) error {
+	var began time.Time
+	err := s.persist(ctx, what, func() error {
+		began = s.Now()
+		return write()
+	})
+	if err == nil {
+		s.lease.renew(began)
+	}
+	return err
 }
 
 // nextBound is zero during redo: raising the bound would move the point that
@@ -166,7 +192,7 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 	write = write && settlement.Checkpoint > saved || len(outcomes) == 0 && settlement.Checkpoint > saved ||
 		len(settlement.Deliveries)+len(settlement.Letters)+len(settlement.Chunks) > 0
 	if write {
-		err := s.persist(ctx, "settle", func() error { return s.Ledger.Settle(ctx, settlement) })
+		err := s.fenced(ctx, "settle", func() error { return s.Ledger.Settle(ctx, settlement) })
 		if err != nil {
 			return err
 		}

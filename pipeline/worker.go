@@ -42,6 +42,9 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 			return nil
 		}
 		// Changes keep merging in the queue while no call could be made.
+		if err := s.lease.await(ctx); err != nil {
+			return unlessEnded(ctx, err)
+		}
 		if err := s.Ready(ctx); err != nil {
 			return unlessEnded(ctx, err)
 		}

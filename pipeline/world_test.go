@@ -57,6 +57,7 @@ type traits struct {
 	netFaults float64 // of the database's calls
 	crmFaults float64 // of the CRM's requests
 	delay     time.Duration
+	lease     time.Duration
 }
 
 func newWorld(tr traits) *world {

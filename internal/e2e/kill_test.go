@@ -19,7 +19,7 @@ import (
 
 var (
 	killSeed     = flag.Uint64("kill-seed", 0, "seed of the kill test; 0 takes a new one and prints it")
-	killSeconds  = flag.Int("kill-seconds", 30, "how long the writers of the kill test write")
+	killSeconds  = flag.Int("kill-seconds", 45, "how long the writers of the kill test write")
 	killPatience = flag.Duration("kill-patience", 3*time.Minute, "how long the kill test waits for the CRM to catch up")
 	killCount    = flag.Int("kill-count", 10, "how often the kill test kills the program")
 )
@@ -138,7 +138,12 @@ func TestKilledTenTimesNothingIsLost(t *testing.T) {
 	confirmed := w.watchSlot(t.Context(), portal)
 
 	for range *killCount {
-		pause := time.Duration(rng.Float64() * 2 * float64(*killSeconds) / float64(*killCount) * float64(time.Second) * 0.9)
+		// Most are killed while they send, and some while they wait for the end of
+		// their predecessor's lease.
+		pause := time.Duration(rng.Float64() * 2 * (float64(*killSeconds)/float64(*killCount) - 1.5) * float64(time.Second) * 0.9)
+		if rng.IntN(4) > 0 {
+			pause += 2 * time.Second
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

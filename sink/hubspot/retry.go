@@ -73,6 +73,14 @@ func WithStopping(ctx, stopping context.Context) context.Context {
 	return context.WithValue(ctx, stoppingKey{}, stopping)
 }
 
+type permitKey struct{}
+
+// WithPermit gives calls a condition of their own: no attempt is begun before
+// permit, called right before it, has returned nil.
+func WithPermit(ctx context.Context, permit func(context.Context) error) context.Context {
+	return context.WithValue(ctx, permitKey{}, permit)
+}
+
 // waiting returns the context of everything that is not an attempt itself.
 func (c *Client) waiting(ctx context.Context) (wait context.Context, done func()) {
 	wait, cancel := context.WithCancelCause(ctx)
@@ -243,6 +251,11 @@ func (c *Client) metered(ctx, wait context.Context, k *call, token string, sum *
 	ticket, err := c.gov.acquire(wait)
 	if err != nil {
 		return reply{}, err
+	}
+	if permit, ok := ctx.Value(permitKey{}).(func(context.Context) error); ok {
+		if err := permit(wait); err != nil {
+			return reply{}, err
+		}
 	}
 	sum.attempts++
 	start := c.cfg.Now()

@@ -54,3 +54,30 @@ func TestStoppingEndsWaitsAndNoAttempt(t *testing.T) {
 		}
 	})
 }
+
+// No attempt begins before its permit is given, each asks anew, and once the
+// process stops none waits for it.
+func TestPermit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := fixed(503, `{}`)
+		c := newTestClient(t, p, nil)
+		stopping, stop := context.WithCancel(t.Context())
+		permits := 0
+		ctx := WithPermit(WithStopping(t.Context(), stopping), func(ctx context.Context) error {
+			if p.count() != permits {
+				t.Errorf("%d attempts with %d permits", p.count(), permits)
+			}
+			if permits == 3 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			permits++
+			return nil
+		})
+		time.AfterFunc(time.Hour, stop)
+		_, err := c.BatchUpdate(ctx, "companies", oneInput)
+		if !errors.Is(err, ErrStopping) || p.count() != 3 {
+			t.Errorf("%d attempts, error %v; want 3 and ErrStopping", p.count(), err)
+		}
+	})
+}
