@@ -73,6 +73,10 @@ type Patch struct {
 	// OldKey is the match value before the change, where the change carries it
 	// and it differs from Key: the record is renamed. Empty otherwise.
 	OldKey []byte
+	// OldRow is set where the change does not carry the match value before it,
+	// which may have been another: it is the primary key that the row had then, as
+	// Row. Empty otherwise.
+	OldRow []byte
 	// Row is the row's primary key as text: the value itself, or for a key of
 	// several columns a JSON array of strings.
 	Row []byte

@@ -87,10 +87,11 @@ func (l *Ledger) KeysOf(ctx context.Context, source *change.Source, row string) 
 		target = names.id
 	}
 	rows, _ := l.pool.Query(ctx, `WITH s AS (SELECT id FROM source WHERE target = $1 AND table_name = $2)
-		SELECT key FROM record WHERE source IN (SELECT id FROM s) AND row_key <> '' AND row_key = $3
-		UNION ALL
-		SELECT key FROM record WHERE target = $1 AND key = $3 AND row_key = '' AND source IN (SELECT id FROM s)
-		ORDER BY 1`, target, source.Table, []byte(address(row)))
+		SELECT key FROM (
+			SELECT key, lsn, ordinal FROM record WHERE source IN (SELECT id FROM s) AND row_key <> '' AND row_key = $3
+			UNION ALL
+			SELECT key, lsn, ordinal FROM record WHERE target = $1 AND key = $3 AND row_key = '' AND source IN (SELECT id FROM s)
+		) AS r ORDER BY lsn, ordinal, key`, target, source.Table, []byte(address(row)))
 	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
 		var key []byte
 		err := row.Scan(&key)

@@ -117,6 +117,7 @@ type runner struct {
 	key     []byte
 	oldKey  []byte
 	row     []byte
+	oldRow  []byte
 	scratch []byte
 	packed  change.Props
 
@@ -147,7 +148,8 @@ func (r *runner) run(ev *change.Event, at []int) (change.Patch, outcome) {
 	if patch.Rejection == nil {
 		r.setKey(&patch, value)
 	}
-	patch.Row = r.rowKey(false)
+	r.row = r.rowKey(r.row, false)
+	patch.Row = r.row
 	if patch.Rejection != nil || patch.Reread {
 		return patch, mapped
 	}
@@ -173,10 +175,20 @@ func (r *runner) setKey(patch *change.Patch, value change.Value) {
 // previousKey sets OldKey, and reports whether the row addressed no record, or
 // another one, before.
 func (r *runner) previousKey(patch *change.Patch) bool {
-	if r.ev.Kind != change.Update || len(r.ev.Old) == 0 {
+	if r.ev.Kind != change.Update {
 		return false
 	}
-	old := r.ev.Old[r.at[r.match]]
+	i := r.at[r.match]
+	carried := i < len(r.ev.Old) && r.ev.Old[i].Kind == change.Text
+	if !r.full && !carried && !r.ev.Relation.Columns[i].InIdentity {
+		r.oldRow = r.rowKey(r.oldRow, true)
+		patch.OldRow = r.oldRow
+		return false
+	}
+	if len(r.ev.Old) == 0 {
+		return false
+	}
+	old := r.ev.Old[i]
 	if old.Kind != change.Text {
 		return old.Kind == change.Null && r.full
 	}
@@ -203,22 +215,21 @@ func (r *runner) known(column int) change.Value {
 	return v
 }
 
-// rowKey writes the primary key: the text of its column, or a JSON array of
-// texts. With before it is the key that the row had before the change, as far as
-// the change carries it.
-func (r *runner) rowKey(before bool) []byte {
+// rowKey writes the primary key into dst: the text of its column, or a JSON array
+// of texts. With before it is the key that the row had before the change, as far
+// as the change carries it.
+func (r *runner) rowKey(dst []byte, before bool) []byte {
 	if len(r.primary) == 1 {
-		return r.keyColumn(r.primary[0], before)
+		return append(dst[:0], r.keyColumn(r.primary[0], before)...)
 	}
-	r.row = append(r.row[:0], '[')
+	dst = append(dst[:0], '[')
 	for i, column := range r.primary {
 		if i > 0 {
-			r.row = append(r.row, ',')
+			dst = append(dst, ',')
 		}
-		r.row = appendJSON(r.row, r.keyColumn(column, before))
+		dst = appendJSON(dst, r.keyColumn(column, before))
 	}
-	r.row = append(r.row, ']')
-	return r.row
+	return append(dst, ']')
 }
 
 func (r *runner) keyColumn(column int, before bool) []byte {

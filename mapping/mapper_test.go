@@ -30,6 +30,9 @@ func mapOne(t *testing.T, m *Mapping, ev *change.Event) string {
 	if string(p.Row) != string(p.Key) {
 		s += " row " + string(p.Row)
 	}
+	if len(p.OldRow) > 0 {
+		s += " was with row " + string(p.OldRow)
+	}
 	if p.Rejection != nil {
 		return s + " rejected " + p.Rejection.Category
 	}
@@ -94,6 +97,8 @@ tables:
 		"moved, unchanged":      {kind: change.Update, new: with("id", "8", "notes", unchanged), old: map[string]string{"*": unchanged, "id": "7"}, key: true, expect: "[8] was [7] reread name=Acme source=postgres status=p"},
 		"moved, unchanged, old": {kind: change.Update, new: with("id", "8", "notes", unchanged), old: full, expect: "[8] was [7] whole name=Acme notes=n source=postgres status=p"},
 		"match is no key":       {match: "email", kind: change.Update, new: with("email", "k8"), old: full, expect: "[k8] was [k7] row 7 whole name=Acme notes=n source=postgres status=p"},
+		"match is not told":     {match: "email", kind: change.Update, new: with("email", "k8"), expect: "[k8] row 7 was with row 7 whole name=Acme notes=n source=postgres status=p"},
+		"nor with another row":  {match: "email", kind: change.Update, new: with("id", "8", "email", "k8"), old: map[string]string{"*": unchanged, "id": "7"}, key: true, expect: "[k8] row 8 was with row 7 whole name=Acme notes=n source=postgres status=p"},
 		"match turns NULL":      {match: "email", kind: change.Update, new: with("email", null), old: full, expect: "skipped"},
 		"match comes to be":     {match: "email", kind: change.Update, new: with("notes", unchanged), old: with("email", null), expect: "[k7] row 7 whole name=Acme notes=n source=postgres status=p"},
 		"match is empty":        {match: "email", kind: change.Insert, new: with("email", ""), expect: "[] row 7 rejected invalid_key"},

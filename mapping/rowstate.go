@@ -93,7 +93,8 @@ func (r *runner) condition(patch *change.Patch) (entered bool, _ outcome) {
 // gone makes a patch of the policy for rows that are gone. The record is the
 // one that the row had before the change.
 func (r *runner) gone(patch *change.Patch) outcome {
-	patch.Gone, patch.Props, patch.Row = true, r.source.GoneProps, r.rowKey(true)
+	r.row = r.rowKey(r.row, true)
+	patch.Gone, patch.Props, patch.Row = true, r.source.GoneProps, r.row
 	var key change.Value // unchanged: not known
 	if at := r.at[r.match]; at >= 0 && at < len(r.ev.Old) {
 		key = r.ev.Old[at]

@@ -2,8 +2,9 @@ package sink
 
 import "github.com/pgcrm/pgcrm/change"
 
-// rows finds the last entry that a row's change went into, for sources that ask
-// something when a row is gone: a delete may name the row and not the record.
+// rows finds the last entry that a row's change went into: a change may name the
+// row, and not the record. A delete does, and an update may leave the match value
+// out that the row had before; a row whose key is its match value never does.
 type rows map[rowOf]*Entry
 
 type rowOf struct {
@@ -12,7 +13,7 @@ type rowOf struct {
 }
 
 func (r rows) enter(e *Entry) {
-	if e.Source.OnDelete != change.Ignore && e.Rejection == nil {
+	if e.Rejection == nil && (e.Source.OnDelete != change.Ignore || e.Row != e.Key || e.OldKey != "") {
 		r[rowOf{e.Source, e.Row}] = e
 	}
 }
