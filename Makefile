@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go test-matrix test-huge fuzz chaos failpoints mutants bench test-deploy lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-page screenshots test-matrix test-huge fuzz chaos failpoints mutants bench test-deploy lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0

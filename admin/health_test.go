@@ -80,7 +80,7 @@ func TestReadyz(t *testing.T) {
 		{"standby is strictly ready without a CRM", Snapshot{State: Standby}, 200, 200, "ok: standby"},
 		{"CRM does not accept", Snapshot{State: Streaming}, 200, 503, "the CRM does not accept"},
 		{"paused", Snapshot{State: Streaming, CRM: CRM{Accepts: true, Paused: []Pause{{Reason: "daily_quota", Detail: "until midnight"}}}}, 200, 503, "paused: daily_quota: until midnight\n"},
-		{"held", Snapshot{State: Streaming, CRM: accepts, Held: []Held{{"public.accounts", "column plan is gone"}}}, 200, 503, "held: public.accounts: column plan is gone"},
+		{"held", Snapshot{State: Streaming, CRM: accepts, Held: []Held{{What: "public.accounts", Reason: "column plan is gone"}}}, 200, 503, "held: public.accounts: column plan is gone"},
 		{"old but moving", Snapshot{State: Streaming, At: start, CRM: accepts, Queue: Queue{Records: 9, OldestUnsentSeconds: 300, LastProgress: &start}}, 200, 200, "ok"},
 		{"stuck", Snapshot{State: Streaming, At: start, CRM: accepts, Queue: Queue{Records: 9, OldestUnsentSeconds: 300, LastProgress: &long}}, 200, 503, "waits for 300 s"},
 		{"never moved", Snapshot{State: Streaming, At: start, CRM: accepts, Queue: Queue{Records: 9, OldestUnsentSeconds: 61}}, 200, 503, "no progress"},

@@ -35,7 +35,7 @@ func full() Snapshot {
 		Queue: Queue{Records: 12, Bytes: 3456, LimitBytes: 64 << 20, InFlight: 2, OldestUnsentSeconds: 1.5, LastProgress: ref(start.Add(-time.Second))},
 		CRM: CRM{
 			BaseURL: "https://api.hubapi.com", Portal: "4711", AccountType: "STANDARD", Accepts: true,
-			Quota: []Quota{{"10s", 100, 93, nil}, {"day", 500000, 499000, ref(start.Add(12 * time.Hour))}},
+			Quota: []Quota{{Window: "10s", Limit: 100, Remaining: 93}, {Window: "day", Limit: 500000, Remaining: 499000, Usable: ref(int64(399000)), Resets: ref(start.Add(12 * time.Hour))}},
 		},
 		Parked:    map[string]int64{"missing": 3, "value": 1},
 		Backfills: []Backfill{{ID: 1, Table: "public.accounts", Rows: 50, Estimate: 200, RemainingSeconds: ref(90.0)}},
@@ -213,11 +213,11 @@ func TestRecorderFromManyGoroutines(t *testing.T) {
 	}
 	wg.Wait()
 	var sum int64
-	for _, n := range r.totals() {
+	for _, n := range r.records.totals() {
 		sum += n
 	}
 	if sum != 8*200*2 {
-		t.Errorf("counted %d, want %d; %v", sum, 8*200*2, slices.Collect(maps.Keys(r.totals())))
+		t.Errorf("counted %d, want %d; %v", sum, 8*200*2, slices.Collect(maps.Keys(r.records.totals())))
 	}
 }
 

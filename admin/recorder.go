@@ -19,6 +19,8 @@ type Recorder struct {
 	rows     family
 	call     prometheus.Histogram
 	delivery prometheus.Histogram
+	// latencies are those of delivery, finer, for the page.
+	latencies spread
 }
 
 // NewRecorder returns a Recorder with all counts at zero.
@@ -92,17 +94,7 @@ func (r *Recorder) ObserveDelivery(d time.Duration, n int) {
 	for range n {
 		r.delivery.Observe(seconds)
 	}
-}
-
-// totals sums the records counted, by outcome.
-func (r *Recorder) totals() map[string]int64 {
-	sums := map[string]int64{}
-	if m := r.records.children.Load(); m != nil {
-		for labels, c := range *m {
-			sums[labels.b] += c.n.Load()
-		}
-	}
-	return sums
+	r.latencies.add(d, n)
 }
 
 // Describe implements prometheus.Collector.
@@ -168,4 +160,23 @@ func (f *family) child(labels pair) *child {
 	grown[labels] = c
 	f.children.Store(&grown)
 	return c
+}
+
+// totals sums the counts by the second label.
+func (f *family) totals() map[string]int64 {
+	sums := map[string]int64{}
+	if m := f.children.Load(); m != nil {
+		for labels, c := range *m {
+			sums[labels.b] += c.n.Load()
+		}
+	}
+	return sums
+}
+
+// sum is that of all counts.
+func (f *family) sum() (n int64) {
+	for _, part := range f.totals() {
+		n += part
+	}
+	return n
 }

@@ -27,6 +27,17 @@ type Options struct {
 	Heartbeats *Heartbeats
 	// Listener, where given, is served instead of taking the address Listen.
 	Listener net.Listener
+	// Deliveries are those that the page shows; nil shows none.
+	Deliveries *Deliveries
+	// Operator lists parked records and does what is asked for; nil until it can.
+	Operator Operator
+	// Token gives the secret that lets the page change things; nil where nothing
+	// may be changed.
+	Token func(ctx context.Context) (string, error)
+	// ShowValues lets values of rows be seen.
+	ShowValues bool
+	// Now is the clock, time.Now outside of tests.
+	Now func() time.Time
 }
 
 // Server is the HTTP server of one process.
@@ -34,6 +45,11 @@ type Server struct {
 	opts     Options
 	registry *prometheus.Registry
 	listener net.Listener
+	history  *history
+	watchers chan struct{} // pages that follow the events
+	asking   chan struct{} // the question to the database that is under way
+	wrong    chan struct{} // the wrong token that is answered late
+	closing  chan struct{} // closed when the server stops
 }
 
 // New makes a server. Nothing listens before Listen or Serve. Options that are
@@ -51,7 +67,14 @@ func New(opts Options) *Server {
 	if opts.Heartbeats == nil {
 		opts.Heartbeats = NewHeartbeats(time.Now)
 	}
-	s := &Server{opts: opts, listener: opts.Listener}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	s := &Server{
+		opts: opts, listener: opts.Listener, history: newHistory(),
+		watchers: make(chan struct{}, watchersAtMost), asking: make(chan struct{}, 1), wrong: make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
 	s.registry = newRegistry(opts.Recorder, s.snapshot)
 	return s
 }
@@ -60,7 +83,7 @@ func New(opts Options) *Server {
 // null, and the outcomes are counted here.
 func (s *Server) snapshot() Snapshot {
 	snap := s.opts.Snapshot()
-	snap.Records = s.opts.Recorder.totals()
+	snap.Records, snap.Changes = s.opts.Recorder.records.totals(), s.opts.Recorder.changes.sum()
 	snap.fill()
 	return snap
 }
@@ -109,12 +132,20 @@ func (s *Server) Serve(ctx context.Context) error {
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(drained)
+		close(s.closing)
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if srv.Shutdown(drain) != nil {
 			_ = srv.Close() // what would not end in time is cut
 		}
 	})
+	sampling, enough := context.WithCancel(ctx)
+	sampled := make(chan struct{})
+	go func() {
+		defer close(sampled)
+		s.sampleUntil(sampling)
+	}()
+	defer func() { enough(); <-sampled }()
 	err := srv.Serve(s.listener)
 	if !stop() {
 		<-drained
@@ -125,7 +156,22 @@ func (s *Server) Serve(ctx context.Context) error {
 	return fmt.Errorf("status server on %s: %w", s.opts.Listen, err)
 }
 
-// Handler routes the endpoints. Other methods than GET and HEAD get a 405.
+// sampleUntil keeps the history until ctx ends.
+func (s *Server) sampleUntil(ctx context.Context) {
+	tick := time.NewTicker(fineEvery)
+	defer tick.Stop()
+	for {
+		s.sample()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Handler routes the endpoints. Only what is asked for with the token is a POST;
+// everything else takes GET and HEAD alone.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
@@ -135,6 +181,13 @@ func (s *Server) Handler() http.Handler {
 		MaxRequestsInFlight: 4,
 		ErrorLog:            slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelWarn),
 	}))
+	mux.HandleFunc("GET /api/events", s.events)
+	mux.HandleFunc("GET /api/history", s.past)
+	mux.HandleFunc("GET /api/letters", s.letters)
+	mux.HandleFunc("POST /api/unlock", s.guarded("unlock", s.unlock))
+	mux.HandleFunc("POST /api/letters/retry", s.guarded("retry", s.retry))
+	mux.HandleFunc("POST /api/letters/drop", s.guarded("drop", s.drop))
+	mux.HandleFunc("POST /api/resume", s.guarded("resume", s.resume))
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.Handle("GET /assets/", assets())
 	return secured(mux)

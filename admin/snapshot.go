@@ -35,19 +35,28 @@ type Snapshot struct {
 	Detail string `json:"detail,omitempty"`
 	// Problems keep it from being ready though it streams, each with its mend: a
 	// mapped table that is not published, say.
-	Problems []string `json:"problems"`
-	DryRun   bool     `json:"dry_run,omitempty"`
-	Database Database `json:"database"`
-	Slot     Slot     `json:"slot"`
-	Log      Log      `json:"log"`
-	Queue    Queue    `json:"queue"`
-	CRM      CRM      `json:"crm"`
+	Problems []string  `json:"problems"`
+	DryRun   bool      `json:"dry_run,omitempty"`
+	Database Database  `json:"database"`
+	Slot     Slot      `json:"slot"`
+	Log      Log       `json:"log"`
+	Mappings []Mapping `json:"mappings"`
+	Queue    Queue     `json:"queue"`
+	CRM      CRM       `json:"crm"`
 	// Mappings that wait, say for a column that went missing.
 	Held      []Held           `json:"held"`
 	Parked    map[string]int64 `json:"parked"` // records by reason
 	Backfills []Backfill       `json:"backfills"`
-	// Records by outcome since the start of the process.
+	// Records by outcome, and row changes read, since the start of the process.
 	Records map[string]int64 `json:"records"`
+	Changes int64            `json:"changes"`
+}
+
+// Mapping is a table and the object that its rows go to.
+type Mapping struct {
+	Table  string `json:"table"`
+	Object string `json:"object"`
+	Match  string `json:"match"`
 }
 
 // Version is the build that runs.
@@ -134,16 +143,21 @@ type Pause struct {
 
 // Quota is one window in which the API counts calls.
 type Quota struct {
-	Window    string     `json:"window"` // 10s, day
-	Limit     int64      `json:"limit"`
-	Remaining int64      `json:"remaining"`
-	Resets    *time.Time `json:"resets"`
+	Window    string `json:"window"` // 10s, day
+	Limit     int64  `json:"limit"`
+	Remaining int64  `json:"remaining"`
+	// Usable is what pgcrm may still use of it, where a share or a limit of its
+	// own bounds that.
+	Usable *int64     `json:"usable,omitempty"`
+	Resets *time.Time `json:"resets"`
 }
 
 // Held is a mapping or change that waits for somebody.
 type Held struct {
-	What   string `json:"what"` // table, object or digest
+	What   string `json:"what"` // table or object
 	Reason string `json:"reason"`
+	// Digest names a change that waits for `pgcrm resume`; empty for a mapping.
+	Digest string `json:"digest,omitempty"`
 }
 
 // Backfill is a load of existing rows that is not finished.
@@ -169,6 +183,7 @@ func (b Backfill) Share() float64 {
 // fill replaces nil lists and maps, so that JSON has [] and {} and no null.
 func (s *Snapshot) fill() {
 	s.Database.Tables = orEmpty(s.Database.Tables)
+	s.Mappings = orEmpty(s.Mappings)
 	s.CRM.Paused = orEmpty(s.CRM.Paused)
 	s.CRM.Quota = orEmpty(s.CRM.Quota)
 	s.Problems = orEmpty(s.Problems)

@@ -29,6 +29,9 @@ var (
 	demoMapping string
 )
 
+// demoToken unlocks the actions of the status page.
+const demoToken = "demo"
+
 type demo struct {
 	out     io.Writer
 	errOut  io.Writer
@@ -93,12 +96,14 @@ func (d *demo) run(ctx context.Context, stop <-chan struct{}) (err error) {
 		"HUBSPOT_ACCESS_TOKEN=" + hubspotsim.DefaultToken,
 		"HUBSPOT_BASE_URL=" + crm,
 		"PGCRM_MAPPING=" + demoMapping,
+		// Nothing here is secret.
+		"PGCRM_SHOW_VALUES=true", "PGCRM_ADMIN_TOKEN=" + demoToken,
 		"PGCRM_LISTEN=" + page.Addr().String(),
 	}, config.NeedDatabase, config.NeedCRM, config.NeedMapping)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\n  database   %s\n  simulator  %s  (%d companies, %d contacts so far)\n  status     http://%s\n\n",
+	fmt.Fprintf(d.out, "\n  database   %s\n  simulator  %s  (%d companies, %d contacts so far)\n  status     http://%s  (its actions unlock with the token demo)\n\n",
 		url, crm, portal.Count("companies"), portal.Count("contacts"), cfg.Admin.Listen)
 	return d.stream(ctx, stop, cfg, page, url, portal)
 }

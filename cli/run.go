@@ -55,6 +55,7 @@ type runner struct {
 	started  time.Time
 	// onDelivery is told of each delivered record, for the demo; nil otherwise.
 	onDelivery func(pipeline.Delivery)
+	deliveries *admin.Deliveries // for the status page
 	// listener, where set, is served instead of taking PGCRM_LISTEN.
 	listener net.Listener
 	// stopping ends when the process is told to stop.
@@ -65,6 +66,7 @@ type runner struct {
 
 // run serves health from the first moment, and everything else as it comes to be.
 func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
+	r.deliveries = admin.NewDeliveries(r.cfg.Admin.ShowValues, time.Now)
 	server := admin.New(admin.Options{
 		Listen:     string(r.cfg.Admin.Listen),
 		Logger:     r.log,
@@ -72,6 +74,10 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 		Recorder:   r.recorder,
 		Heartbeats: r.beats,
 		Listener:   r.listener,
+		Deliveries: r.deliveries,
+		Operator:   pageOperator{&r.status},
+		Token:      r.adminToken(),
+		ShowValues: r.cfg.Admin.ShowValues,
 	})
 	r.status.init(r)
 	if _, err := server.Listen(ctx); err != nil {
@@ -233,7 +239,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Lease:           lease,
 		Now:             time.Now,
 		Beat:            turn,
-		OnDelivery:      r.onDelivery,
+		OnDelivery:      r.delivered(),
 	})
 	r.status.built(p, src, book, crm, found)
 	cleanup := func() {
@@ -282,6 +288,23 @@ func (r *runner) announce(found *survey) {
 		objects = append(objects, t.Object)
 	}
 	r.recorder.Announce(tables, objects)
+}
+
+// delivered tells the status page of deliveries, and whoever else wants to know.
+func (r *runner) delivered() func(pipeline.Delivery) {
+	note := noted(r.deliveries, r.cfg.Admin.ShowValues)
+	if r.onDelivery == nil {
+		return note
+	}
+	return func(d pipeline.Delivery) { note(d); r.onDelivery(d) }
+}
+
+// adminToken is nil where the status page may change nothing.
+func (r *runner) adminToken() func(context.Context) (string, error) {
+	if !r.cfg.Admin.Token.IsSet() {
+		return nil
+	}
+	return r.cfg.Admin.Token.Value
 }
 
 // chunkRows is how many rows of a backfill are read between two marks.

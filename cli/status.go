@@ -197,6 +197,9 @@ func (s *status) postgres(snap *admin.Snapshot) {
 	for _, r := range s.found.relations {
 		snap.Database.Tables = append(snap.Database.Tables, r.String())
 	}
+	for _, src := range s.found.mapping.Sources() {
+		snap.Mappings = append(snap.Mappings, admin.Mapping{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match})
+	}
 	switch slot := s.slot; {
 	case s.missing:
 		snap.Slot.Status, snap.Slot.Detail = "missing", "the slot does not exist"
@@ -243,7 +246,12 @@ func (s *status) hubspot(snap *admin.Snapshot, now time.Time) {
 	q := s.crm.Quota()
 	snap.CRM.Quota = append(snap.CRM.Quota, admin.Quota{Window: "10s", Limit: int64(q.WindowLimit), Remaining: int64(q.WindowRemaining)})
 	if q.DailyKnown {
-		snap.CRM.Quota = append(snap.CRM.Quota, admin.Quota{Window: "day", Limit: int64(q.DailyLimit), Remaining: int64(q.DailyRemaining)})
+		day := admin.Quota{Window: "day", Limit: int64(q.DailyLimit), Remaining: int64(q.DailyRemaining)}
+		if q.DailyBounded {
+			usable := int64(q.DailyLeft)
+			day.Usable = &usable
+		}
+		snap.CRM.Quota = append(snap.CRM.Quota, day)
 	}
 	if q.DailyBounded && q.DailyLeft <= 0 {
 		snap.CRM.Accepts = false
