@@ -63,6 +63,10 @@ type Entry struct {
 	prev      *Entry     // in the list by first position
 	next      *Entry     //
 	size      int        // bytes accounted for it
+
+	hold  *Hold // the last transaction that it waits with, released or not
+	waits int   // transactions that it waits with
+	aside bool  // not in the heap of those that are ready, for that reason
 }
 
 type entryState uint8

@@ -8,6 +8,7 @@ func (q *Queue) BeginTransaction(commit change.LSN) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inTx = true
+	q.withhold, q.holding = false, nil
 	q.reading = max(q.reading, commit)
 	q.horizon = max(q.horizon, commit)
 }
@@ -18,6 +19,7 @@ func (q *Queue) EndTransaction(end change.LSN) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inTx = false
+	q.withhold, q.holding = false, nil
 	q.lastEnd = max(q.lastEnd, end)
 	q.horizon = max(q.horizon, end)
 	if q.archives {

@@ -37,6 +37,10 @@ type Queue struct {
 	// archives is set while the transaction that is being read archives records.
 	archives bool
 
+	withhold bool  // what the transaction being read changes waits
+	holding  *Hold // what it has changed; nil for nothing yet
+	regained bool  // see Regained
+
 	open     bool
 	draining bool
 	bound    change.LSN // exclusive, on disk
@@ -126,6 +130,7 @@ func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 	if e.Newest.Before(a.Pos) {
 		e.Newest = a.Pos
 	}
+	q.keep(e, a)
 	e.Doubt |= a.Doubt
 	if a.Chunk != nil {
 		e.Chunks = append(e.Chunks, a.Chunk)
@@ -185,6 +190,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 	q.count++
 	e.size = e.measure()
 	q.grow(e.size)
+	q.keep(e, a)
 
 	lane.rows.enter(e)
 	lane.hold(e, e.Key)

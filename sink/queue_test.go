@@ -477,7 +477,12 @@ func TestQueueAgainstAModel(t *testing.T) {
 			applied = map[string]change.Position{}
 			written = map[string]map[int]string{} // what the CRM would hold
 			truth   = map[string]map[int]string{} // what the changes give in sequence
+			waiting = map[change.LSN]*Hold{}      // transactions that are held
 		)
+		release := func(at change.LSN) {
+			q.Release(waiting[at])
+			delete(waiting, at)
+		}
 		checkSafe := func(safe change.LSN) {
 			for _, s := range open {
 				if s.pos.LSN < safe {
@@ -501,7 +506,32 @@ func TestQueueAgainstAModel(t *testing.T) {
 					open = append(open, step{change.Position{LSN: lsn, Ordinal: uint32(len(patches))}, []string{key}})
 				}
 				ends[lsn] = lsn + 1
-				feed(q, lsn, patches...)
+				if rapid.IntRange(0, 2).Draw(t, "held") > 0 {
+					feed(q, lsn, patches...)
+					return
+				}
+				q.BeginTransaction(lsn)
+				q.Withhold()
+				for i, p := range patches {
+					q.Add(Add{Patch: p, Pos: change.Position{LSN: lsn, Ordinal: uint32(i + 1)}, Commit: epoch()})
+				}
+				waiting[lsn] = q.Withheld()
+				if rapid.Bool().Draw(t, "some") {
+					last := patches[len(patches)-1]
+					q.ReleaseSome(waiting[lsn], func(e *Entry) bool { return e.Key == string(last.Key) })
+					again := change.Position{LSN: lsn, Ordinal: uint32(len(patches) + 1)}
+					q.Add(Add{Patch: last, Pos: again, Commit: epoch()})
+					open = append(open, step{again, []string{string(last.Key)}})
+				}
+				q.EndTransaction(lsn + 1)
+			},
+			"release": func(*rapid.T) {
+				for at := range ends {
+					if waiting[at] != nil {
+						release(at)
+						return
+					}
+				}
 			},
 			"take": func(t *rapid.T) {
 				batch := takeNow(q)
@@ -513,6 +543,16 @@ func TestQueueAgainstAModel(t *testing.T) {
 						t.Fatalf("two versions of %s are out", e.Key)
 					}
 					busy[e.Key] = true
+					for at := range waiting {
+						for _, s := range open {
+							if s.pos.LSN == at && s.keys[0] == e.Key && !e.Newest.Before(s.pos) {
+								t.Fatalf("%s is taken at %v, though the transaction at %v is held", e.Key, e.Newest, at)
+							}
+						}
+					}
+				}
+				if len(batch) == 0 && len(waiting) == 0 && len(open) > 0 && len(busy) == 0 {
+					t.Fatal("nothing is taken, though nothing is held and nothing is out")
 				}
 				if len(batch) > 0 {
 					out = append(out, batch)
@@ -563,6 +603,12 @@ func TestQueueAgainstAModel(t *testing.T) {
 				}
 			},
 		})
+		if q.Stuck() != (len(out) == 0 && len(open) > 0 && !slices.ContainsFunc(q.Waiting(), func(e *Entry) bool { return e.waits == 0 && e.blocked == 0 })) {
+			t.Fatalf("stuck: %v", q.Stuck())
+		}
+		for at := range ends {
+			release(at)
+		}
 		for len(out) > 0 || !q.Empty() {
 			for _, batch := range out {
 				for _, e := range batch {

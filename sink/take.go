@@ -71,6 +71,7 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 	)
 	for i := range q.lanes {
 		l := &q.lanes[i]
+		l.ready.setAside()
 		if len(l.ready) == 0 {
 			continue
 		}
@@ -100,10 +101,12 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 		e := oldest.ready.pop()
 		if q.early(e) {
 			unread = append(unread, e)
+			oldest.ready.setAside()
 			continue
 		}
 		e.state = taken
 		batch = append(batch, e)
+		oldest.ready.setAside()
 	}
 	for _, e := range unread {
 		oldest.ready.push(e)
