@@ -147,6 +147,10 @@ func newDriver(seed uint64) *driver {
 		p.events = 0
 	}
 	p.shape.backfill = p.backfill
+	if pick(0.4) {
+		above := int64(r.IntN(3))
+		p.shape.hold = &above
+	}
 	return &driver{w: newWorld(tr), r: r, plan: p}
 }
 
@@ -165,6 +169,11 @@ func (d *driver) run() {
 	d.startOne()
 	for range d.plan.steps {
 		time.Sleep(d.upTo([]time.Duration{time.Millisecond, 50 * time.Millisecond, time.Second}[d.r.IntN(3)]))
+		if d.plan.shape.hold != nil && d.pick(0.05) {
+			w.mu.Lock()
+			w.state.resume()
+			w.mu.Unlock()
+		}
 		if d.pick(d.plan.events) {
 			d.blow()
 		} else {
@@ -460,6 +469,9 @@ func (d *driver) settle() {
 	idle := ""
 	for range 1200 {
 		time.Sleep(time.Second)
+		w.mu.Lock()
+		w.state.resume()
+		w.mu.Unlock()
 		if p.over() {
 			break
 		}

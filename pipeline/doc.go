@@ -14,7 +14,9 @@
 //   - the settler alone writes checkpoint, bound and deliveries to the ledger,
 //     removes entries from the queue, and confirms positions to the stream,
 //   - the loader reads chunks of rows for backfills and lets the reader put
-//     them into the queue at their high mark.
+//     them into the queue at their high mark,
+//   - the holder, where changes may have to wait for a person, reads what that
+//     one has decided and wakes the reader.
 //
 // It guarantees:
 //

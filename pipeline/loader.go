@@ -271,6 +271,12 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	j := &job{session: s, Backfill: b, source: source, table: table}
 	err := j.look(ctx)
 	if err == nil {
+		var waits bool
+		if waits, err = s.holdLoad(ctx, b, source); waits {
+			return err
+		}
+	}
+	if err == nil {
 		s.Log.Info("backfill_started", "backfill", b.ID, "table", b.Table, "reason", b.Reason, "rows_done", b.Rows)
 		err = j.run(ctx)
 	}

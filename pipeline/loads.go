@@ -262,12 +262,13 @@ func (l *loads) status() []BackfillStatus {
 	return all
 }
 
-// covers reports whether the rows of the mapping are, or may be, about to be
-// read anyway.
+// covers reports whether the rows of the mapping are about to be read anyway.
+// Before the loads are known that is certain at the very first start alone; to
+// read a row twice costs less than not to read it.
 func (l *loads) covers(source *change.Source) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.planned || l.whole[source] > 0
+	return !l.planned && l.s.state.First && l.s.Backfill || l.whole[source] > 0
 }
 
 // loading reports whether the table of the mapping is being loaded whole, or
@@ -306,7 +307,7 @@ func (l *loads) done(source *change.Source, b ledger.Backfill) {
 func (l *loads) due(backfills []ledger.Backfill, now time.Time) []ledger.Backfill {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(backfills, func(b ledger.Backfill) bool { return now.Before(l.postponed[b.ID]) })
+	return slices.DeleteFunc(backfills, func(b ledger.Backfill) bool { return now.Before(l.postponed[b.ID]) || l.s.gate.loadHeld(b.ID) })
 }
 
 // postpone has a backfill tried again later and shows why it waits. It reports

@@ -95,6 +95,39 @@ var mutants = []mutant{
 		"		e.blocked++\n", "		before.followers = before.followers[:len(before.followers)-1]\n",
 	),
 	breaking(
+		"a held version is taken", "sink/take.go",
+		"		l.ready.setAside()\n", "",
+		"		batch = append(batch, e)\n		oldest.ready.setAside()\n", "		batch = append(batch, e)\n",
+	),
+	breaking(
+		"a held transaction does not keep the checkpoint", "sink/positions.go",
+		"e != nil && e.state == settling", "e != nil && (e.state == settling || e.waits > 0)",
+	),
+	breaking(
+		"a transaction goes out before it is read whole", "pipeline/hold_tx.go",
+		"	s.queue.Withhold()\n", "",
+	),
+	breaking(
+		"what was let go is forgotten at once", "pipeline/hold.go",
+		"if commit != 0 && commit < checkpoint {", "if commit != 0 {",
+	),
+	breaking(
+		"merging only goes on after the transaction that was counted", "pipeline/reader.go",
+		"			s.read.mergeOnly = false // the rest has merged\n", "",
+	),
+	breaking(
+		"what is left out of the queue is not counted", "pipeline/redo.go",
+		"	s.leftOutside(a)\n", "",
+	),
+	breaking(
+		"rows that alter nothing are counted", "pipeline/hold.go",
+		"return slots, len(slots) > 0 || a.renames()", "return slots, true",
+	),
+	breaking(
+		"a load begins before a person lets it", "pipeline/hold_load.go",
+		"	return true, s.persist", "	return false, s.persist",
+	),
+	breaking(
 		"no redo before sending", "pipeline/session.go",
 		"min(state.Bound, server.FlushedEnd)", "0",
 	),

@@ -128,6 +128,9 @@ type Ledger interface {
 	BackfillSentTo(ctx context.Context, id int64, sentTo []string) error
 	FinishBackfill(ctx context.Context, id int64) error
 	FailBackfill(ctx context.Context, id int64, message string) error
+	Hold(ctx context.Context, h ledger.Held) error
+	Holds(ctx context.Context) ([]ledger.Held, error)
+	ForgetHolds(ctx context.Context, digests []string) error
 	Letters(ctx context.Context, f ledger.Filter) ([]ledger.Parked, error)
 	RequestLate(ctx context.Context, now time.Time, limit int, reason string) (int64, error)
 	DropLetters(ctx context.Context, f ledger.Filter) (int64, error)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/sink"
 )
 
@@ -53,6 +54,8 @@ type Status struct {
 	// Quiet is how long nothing is sent yet, since an instance before this one may
 	// still send.
 	Quiet time.Duration
+	// Waiting are the changes that wait for a person.
+	Waiting []ledger.Held
 }
 
 // BackfillStatus is the progress of one backfill.
@@ -75,6 +78,7 @@ func (p *Pipeline) Status() Status {
 		st.Backfills = s.loads.status()
 		st.Held = s.holds.reasons()
 		s.unfit.addTo(st.Held)
+		st.Waiting = s.gate.status()
 		st.InFlight = int(s.inFlight.Load())
 		st.Quiet = max(0, s.lease.quietFor())
 	}

@@ -54,6 +54,12 @@ type Config struct {
 	Gather func() time.Duration
 	// Backfill sends the rows that exist when a table is first mapped.
 	Backfill bool
+	// HoldAbove has a transaction or a load that nobody asked for wait for a person
+	// where it would change more records; nil is never.
+	HoldAbove *int64
+	// CountLoad counts what a load would change, through all of its rows. Where it
+	// is nil no load waits.
+	CountLoad func(ctx context.Context, b ledger.Backfill, source *change.Source) (Tally, error)
 	// RecheckMissing is how often records that were missing are looked for again,
 	// LetterRetention how long letters are kept; 0 is never, and for ever.
 	RecheckMissing  time.Duration

@@ -38,6 +38,7 @@ type shape struct {
 	backfill bool
 	chunk    int
 	plan     string
+	hold     *int64 // PGCRM_HOLD_ABOVE
 }
 
 func (w *world) start(name string, sh shape) *process {
@@ -58,9 +59,20 @@ func (w *world) start(name string, sh shape) *process {
 		Gather:          func() time.Duration { return sh.gather },
 		Backfill:        sh.backfill,
 		ChunkRows:       sh.chunk,
-		Now:             time.Now,
-		Lease:           w.lease,
-		Until:           withPermit,
+		HoldAbove:       sh.hold,
+		CountLoad: func(_ context.Context, b ledger.Backfill, _ *change.Source) (t pipeline.Tally, _ error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for id := range w.pg.seen {
+				if w.pg.tables[id.table].String() == b.Table {
+					t.Records++
+				}
+			}
+			return t, nil
+		},
+		Now:   time.Now,
+		Lease: w.lease,
+		Until: withPermit,
 	}
 	m := &mapper{world: w}
 	for t, table := range w.pg.tables {

@@ -26,6 +26,7 @@ type reading struct {
 	changes   map[countKey]int
 	coalesced []int // by target
 	skipped   []uint64
+	weighing  weighing
 }
 
 type countKey struct {
@@ -44,6 +45,10 @@ func (s *session) readLoop(ctx context.Context) error {
 	s.stream.RequestProgress()
 	for {
 		s.Beat(loopReader)
+		s.takeUp()
+		if err := s.reweigh(ctx); err != nil {
+			return unlessEnded(ctx, err)
+		}
 		if err := s.passRedo(ctx); err != nil {
 			return unlessEnded(ctx, err)
 		}
@@ -78,6 +83,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 		s.queue.BeginTransaction(ev.Pos.LSN)
 		s.read.skip = ev.Pos.LSN < s.state.Checkpoint
 		s.read.rows = false
+		s.weigh(ev.Pos.LSN)
 	case change.Insert, change.Update, change.Delete:
 		if s.read.skip || ev.Pos.Before(s.passed) {
 			return nil
@@ -89,11 +95,20 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 			s.Log.Warn("table_truncated", "table", r.String(), "note", "counted; records in the CRM are left as they are")
 		}
 	case change.Commit:
+		if err := s.judge(ctx); err != nil {
+			return err
+		}
 		s.queue.EndTransaction(ev.End)
 		if s.read.rows {
 			s.rowsEnd.Store(uint64(ev.End))
 		}
 		s.count()
+		if !s.redoing.Load() && s.read.mergeOnly {
+			if s.read.leftOut {
+				return s.deliverAndRedo(ctx)
+			}
+			s.read.mergeOnly = false // the rest has merged
+		}
 		return failpoint.At("read.committed")
 	case change.Mark:
 		return s.loads.mark(ctx, ev)
@@ -142,6 +157,9 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 			}
 		}
 		s.add(sink.Add{Patch: p, Pos: ev.Pos, Commit: ev.CommitTime, Doubt: redone | s.loads.doubt(ev, p.Source)})
+	}
+	if len(s.read.weighing.pending) >= lookupRows {
+		return s.weighOutside(ctx)
 	}
 	return failpoint.At("read.queued")
 }
@@ -261,13 +279,18 @@ func (s *session) count() {
 }
 
 // makeRoom waits while the queue is full, answering keepalives. In redo, when
-// nothing may be sent and so nothing ever leaves, it turns to merging only.
+// nothing may be sent and so nothing ever leaves, it turns to merging only; and
+// so it does in a transaction that must be counted first and does not fit.
 func (s *session) makeRoom(ctx context.Context) error {
-	for s.queue.Full() {
+	for s.queue.Full() && !s.read.mergeOnly {
 		if s.redoing.Load() {
-			if !s.read.mergeOnly {
-				return s.condense(ctx)
-			}
+			return s.condense(ctx)
+		}
+		s.takeUp()
+		if err := s.squeeze(ctx); err != nil {
+			return err
+		}
+		if s.read.mergeOnly {
 			return nil
 		}
 		if err := s.idle(ctx, s.queue.Room()); err != nil {

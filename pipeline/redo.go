@@ -38,6 +38,8 @@ func (s *session) passRedo(ctx context.Context) error {
 // asks for another session. The bound does not rise in it, so that the point of
 // redo does not move away.
 //
+// What waits for a person has all of it wait: the queue has no room.
+//
 // The next session passes over what is settled now. The ledger would not do: it
 // knows nothing of records that the CRM does not have, and a transaction with
 // more of them than the queue holds would be begun again for ever.
@@ -45,6 +47,7 @@ func (s *session) deliverAndRedo(ctx context.Context) error {
 	s.queue.Drain()
 	s.queue.Open()
 	for !s.queue.Empty() {
+		s.takeUp()
 		if err := s.idle(ctx, s.queue.Room()); err != nil {
 			return err
 		}
@@ -116,6 +119,7 @@ func (s *session) leaveOut(a *sink.Add) {
 	}
 	p := a.Patch
 	s.queue.Ceiling(s.queue.LastEnd())
+	s.leftOutside(a)
 	if len(p.OldKey) > 0 {
 		// What follows on either key must not overtake the rename.
 		if s.read.barred == nil {

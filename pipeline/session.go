@@ -52,6 +52,7 @@ type session struct {
 	loads   *loads
 	holds   holds
 	unfit   unfit
+	gate    gate
 
 	read reading
 
@@ -83,6 +84,9 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	})
 	front.Go(func() error { return s.readLoop(frontCtx) })
 	front.Go(func() error { return s.loadLoop(frontCtx) })
+	if p.HoldAbove != nil {
+		front.Go(func() error { return s.holdLoop(frontCtx) })
+	}
 
 	// A worker outlives the front: what is in flight is finished.
 	workers := new(errgroup.Group)
@@ -211,6 +215,9 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 	}
 	s.loads = newLoads(s)
 	if err := s.loads.recall(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.recallHolds(ctx); err != nil {
 		return nil, err
 	}
 	s.redoing.Store(true)

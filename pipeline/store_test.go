@@ -28,6 +28,7 @@ type store struct {
 	backfills         []*ledger.Backfill
 	hashes            map[string]string
 	settles           int
+	holds             []*ledger.Held
 }
 
 type recordKey struct {
@@ -425,6 +426,49 @@ func (b *book) FailBackfill(ctx context.Context, id int64, message string) error
 		b.world.state.backfill(id).State = ledger.Failed
 		b.trace.add("%s backfill %d failed: %s", b.name, id, message)
 	})
+}
+
+func (b *book) Hold(ctx context.Context, h ledger.Held) error {
+	return b.fenced(ctx, "hold", 0, 0, func() {
+		st := &b.world.state
+		b.trace.add("%s holds %+v", b.name, h)
+		for _, known := range st.holds {
+			if known.Digest == h.Digest {
+				h.HeldAt, h.ResumedAt = known.HeldAt, known.ResumedAt
+				*known = h
+				return
+			}
+		}
+		st.holds = append(st.holds, &h)
+	})
+}
+
+func (b *book) Holds(ctx context.Context) (holds []ledger.Held, err error) {
+	err = b.call(ctx, "holds", func() error {
+		holds = nil
+		for _, h := range b.world.state.holds {
+			holds = append(holds, *h)
+		}
+		return nil
+	})
+	return holds, err
+}
+
+func (b *book) ForgetHolds(ctx context.Context, digests []string) error {
+	return b.fenced(ctx, "forget holds", 0, 0, func() {
+		st := &b.world.state
+		st.holds = slices.DeleteFunc(st.holds, func(h *ledger.Held) bool { return slices.Contains(digests, h.Digest) })
+	})
+}
+
+// resume is what a person does: it lets go what waits. Call it with the lock held.
+func (st *store) resume() {
+	for _, h := range st.holds {
+		if h.ResumedAt.IsZero() {
+			h.ResumedAt = time.Now()
+			st.trace.add("a person resumes %s", h.Digest)
+		}
+	}
 }
 
 func (b *book) Letters(context.Context, ledger.Filter) ([]ledger.Parked, error) {

@@ -183,12 +183,7 @@ type remembered struct {
 // either, so is the rename: until it was settled, it held both keys. To rename
 // again might take the old key from a record that has it now.
 func (s *session) lookup(ctx context.Context, target *change.Target, batch []*sink.Entry) ([]remembered, error) {
-	keys := keysOf(batch)
-	for _, e := range batch {
-		if e.OldKey != "" {
-			keys = append(keys, e.OldKey)
-		}
-	}
+	keys := lookupKeys(batch)
 	var records []*change.Record
 	err := s.persist(ctx, "ledger_lookup", func() (err error) {
 		records, err = s.Ledger.Lookup(ctx, target, keys)
@@ -197,6 +192,22 @@ func (s *session) lookup(ctx context.Context, target *change.Target, batch []*si
 	if err != nil {
 		return nil, err
 	}
+	return s.remember(batch, records), nil
+}
+
+// lookupKeys are the entries' keys, and after them their old ones.
+func lookupKeys(batch []*sink.Entry) []string {
+	keys := keysOf(batch)
+	for _, e := range batch {
+		if e.OldKey != "" {
+			keys = append(keys, e.OldKey)
+		}
+	}
+	return keys
+}
+
+// remember makes of the records of lookupKeys what is known of each entry's.
+func (s *session) remember(batch []*sink.Entry, records []*change.Record) []remembered {
 	found := make([]remembered, len(batch))
 	olds := records[len(batch):]
 	for i, e := range batch {
@@ -215,7 +226,7 @@ func (s *session) lookup(ctx context.Context, target *change.Target, batch []*si
 			f.now = old
 		}
 	}
-	return found, nil
+	return found
 }
 
 // reached reports whether the record is accounted for at or after the position.
