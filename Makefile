@@ -5,7 +5,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 .NOTPARALLEL:
-.PHONY: help test demo build test-unit test-go test-page screenshots test-matrix test-huge fuzz chaos failpoints mutants bench test-deploy lint fmt generate generated deps clean
+.PHONY: help test demo build test-unit test-go test-page screenshots test-matrix test-huge fuzz chaos failpoints mutants bench bench-go test-deploy lint fmt generate generated deps clean
 
 # Tools are built at these versions from the module proxy into .tools.
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -89,8 +89,19 @@ mutants:
 test-deploy:
 	@scripts/test-deploy .tools/bin
 
-## bench: every benchmark
-bench:
+# What bench measures, how often, and at what part of its full size.
+WORKLOADS := a,b,c,d,e,f,g
+REPS := 5
+SCALE := 1
+
+## bench: pgcrm beside references, into docs/benchmarks.md; WORKLOADS=a,b REPS=3 SCALE=0.1
+bench: build
+	@scripts/deps postgres
+	go build -o bin/bench ./bench
+	bin/bench -workloads '$(WORKLOADS)' -reps $(REPS) -scale $(SCALE)
+
+## bench-go: the benchmarks of the packages
+bench-go:
 	go test -run '^$$' -bench . -benchmem ./...
 
 ## lint: format, vet and the linters of .golangci.yml

@@ -58,6 +58,8 @@ var rooms = []room{
 		outside: []string{anything},
 	},
 	{dir: "cli", imports: []string{anything}, outside: []string{anything}},
+	// Measures the program from outside.
+	{dir: "bench", imports: []string{pgtest, simul}, outside: []string{anything}},
 	{dir: "internal/e2e", tests: []string{"change", pgtest, simul}, outside: []string{anything}},
 
 	{dir: pgtest, outside: []string{anything}},
