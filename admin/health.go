@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,6 +59,9 @@ func notProgressing(snap Snapshot) []string {
 	}
 	var lines []string
 	for _, p := range snap.CRM.Paused {
+		if slices.ContainsFunc(snap.Held, func(h Held) bool { return h.Reason == p.Detail }) {
+			continue // said below
+		}
 		lines = append(lines, strings.TrimSuffix("paused: "+p.Reason+": "+p.Detail, ": "))
 	}
 	if !snap.CRM.Accepts && len(lines) == 0 {

@@ -158,6 +158,12 @@ type Held struct {
 	Reason string `json:"reason"`
 	// Digest names a change that waits for `pgcrm resume`; empty for a mapping.
 	Digest string `json:"digest,omitempty"`
+	// Records is how many the change would alter, at least so many with Partial;
+	// Samples tell of some of them.
+	Records int64      `json:"records,omitempty"`
+	Partial bool       `json:"at_least,omitempty"`
+	Samples []string   `json:"samples,omitempty"`
+	Since   *time.Time `json:"since,omitempty"`
 }
 
 // Backfill is a load of existing rows that is not finished.

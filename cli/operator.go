@@ -11,6 +11,7 @@ func operatorCommands(stop <-chan struct{}, env Environment) []*cobra.Command {
 		newExplainCommand(env),
 		newPlanCommand(env),
 		newVerifyCommand(env),
+		newResumeCommand(env),
 		newInitCommand(env),
 		newLinkCommand(env),
 		newTestCommand(env),

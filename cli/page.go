@@ -75,8 +75,18 @@ func (o pageOperator) Drop(ctx context.Context, f admin.LetterFilter) (int64, er
 	return book.DropLetters(ctx, filterOf(f))
 }
 
-// Resume implements admin.Operator. This version holds no change.
-func (o pageOperator) Resume(context.Context, string) error { return admin.ErrNotFound }
+// Resume implements admin.Operator.
+func (o pageOperator) Resume(ctx context.Context, digest string) error {
+	book, err := o.book()
+	if err != nil {
+		return err
+	}
+	found, err := book.Resume(ctx, digest)
+	if err == nil && !found {
+		return admin.ErrNotFound
+	}
+	return err
+}
 
 // noted hands deliveries to the page.
 func noted(to *admin.Deliveries, values bool) func(pipeline.Delivery) {

@@ -144,9 +144,6 @@ func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
 // without would be worse than to stop.
 func notBuilt(cfg *config.Config) error {
 	var wrong problems
-	if cfg.Mapping.HoldAbove != nil {
-		wrong.lines = append(wrong.lines, "PGCRM_HOLD_ABOVE: this version cannot hold changes yet; unset it, and see with `pgcrm plan --count` how many records a first load would change")
-	}
 	if cfg.Source.PublishColumns == "mapped" {
 		wrong.lines = append(wrong.lines, "PGCRM_PUBLISH_COLUMNS: this version publishes whole tables only; unset it")
 	}
@@ -232,6 +229,8 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Ready:           func(ctx context.Context) error { return crm.Ready(ctx, "") },
 		Backfill:        r.cfg.Mapping.Backfill,
 		ChunkRows:       chunkRows,
+		HoldAbove:       r.cfg.Mapping.HoldAbove,
+		CountLoad:       r.countLoad(db, found, book),
 		RecheckMissing:  r.cfg.Delivery.RecheckMissing.Duration,
 		LetterRetention: r.cfg.Delivery.DLQRetention.Duration,
 		LateWindow:      r.cfg.Delivery.LateWindow.Duration,

@@ -189,6 +189,11 @@ func (s *status) pipeline(snap *admin.Snapshot, now time.Time) {
 		snap.Held = append(snap.Held, admin.Held{What: object, Reason: why})
 		snap.CRM.Paused = append(snap.CRM.Paused, admin.Pause{Reason: "mapping", Detail: why, Since: snap.Since})
 	}
+	for _, h := range st.Waiting {
+		held := showHeld(h, s.r.cfg.Admin.ShowValues)
+		snap.Held = append(snap.Held, held)
+		snap.CRM.Paused = append(snap.CRM.Paused, admin.Pause{Reason: "held", Detail: held.Reason, Since: h.HeldAt.UTC()})
+	}
 }
 
 func (s *status) postgres(snap *admin.Snapshot) {

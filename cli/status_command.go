@@ -174,6 +174,13 @@ func (s *statusCommand) remembered(ctx context.Context, snap *admin.Snapshot) (c
 	if snap.Parked, err = book.CountLetters(ctx); err != nil {
 		return 0, err
 	}
+	holds, err := book.Holds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, h := range waiting(holds) {
+		snap.Held = append(snap.Held, showHeld(h, s.cfg.Admin.ShowValues))
+	}
 	loads, err := book.Backfills(ctx)
 	if err != nil {
 		return 0, err

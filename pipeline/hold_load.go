@@ -10,8 +10,9 @@ import (
 
 // holdLoad reports whether the load must wait for a person. It is asked before
 // the first chunk of a load that nobody has asked for: once begun, it was let go.
+// Rows that are gone are in no table, and cannot be counted like this.
 func (s *session) holdLoad(ctx context.Context, b ledger.Backfill, source *change.Source) (bool, error) {
-	if s.HoldAbove == nil || s.CountLoad == nil || len(b.Keys) > 0 || b.SentTo != nil || b.Reason == Asked {
+	if s.HoldAbove == nil || s.CountLoad == nil || len(b.Keys) > 0 || b.SentTo != nil || b.Reason == Asked || b.Reason == GoneRows {
 		return false, nil
 	}
 	digest := digestOf("load", strconv.FormatInt(b.ID, 10), b.Table, b.Object, b.Match, s.SourceHashes[source.Index])
