@@ -34,8 +34,27 @@ type Watched struct {
 // between may not be in the stream: the table was dropped and made anew, or left
 // the publication and came back, or the publication itself did; or a column that
 // is read was dropped and made anew, or given another type, which changes rows
-// without a word in the log.
+// without a word in the log; or a partition was attached, with rows of before.
 type Membership string
+
+// Since compares with a membership seen before. broken tells that the changes of
+// any row may be missing; else attached are the partitions, by oid, that were
+// attached since then, or were away for a while.
+func (m Membership) Since(before Membership) (attached []string, broken bool) {
+	was, leavesThen, _ := strings.Cut(string(before), "/")
+	is, leaves, _ := strings.Cut(string(m), "/")
+	if was != is {
+		return nil, true
+	}
+	then := strings.Split(leavesThen, ",")
+	for leaf := range strings.SplitSeq(leaves, ",") {
+		if leaf != "" && !slices.Contains(then, leaf) {
+			oid, _, _ := strings.Cut(leaf, ".")
+			attached = append(attached, oid)
+		}
+	}
+	return attached, false
+}
 
 // restorePatience bounds the wait for a table's lock: whoever wants one on it
 // queues behind.
@@ -133,11 +152,15 @@ func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels 
 				quote(cfg.Publication), rel, names(hidden)))
 		}
 		if len(absent)+len(hidden) == 0 {
-			w.Tables[name] = tokens[rel.OID] + Membership(fmt.Sprintf(" %.8x", read.Sum(nil)))
+			w.Tables[name] = Membership(fmt.Sprintf("%s %.8x/%s", tokens[rel.OID].options, read.Sum(nil), tokens[rel.OID].leaves))
 		}
 	}
 	return nil
 }
+
+// listing is how a table is published, but for its columns: what stands for the
+// options, and the leaves of its partition tree.
+type listing struct{ options, leaves string }
 
 // liveColumn is a column that there is. A number is given once in a table's life.
 type liveColumn struct {
@@ -151,7 +174,7 @@ type liveColumn struct {
 // publication's with the transaction that last set its options, and the rows that
 // list it or one of its partition roots, with filter and column list. And it
 // reads which columns there are.
-func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels []*change.Relation) (map[uint32]Membership, map[uint32]map[string]liveColumn, error) {
+func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels []*change.Relation) (map[uint32]listing, map[uint32]map[string]liveColumn, error) {
 	oids := make([]uint32, len(rels))
 	for i, rel := range rels {
 		oids[i] = rel.OID
@@ -166,6 +189,8 @@ func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels [
 				(SELECT string_agg(to_jsonb(r)::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r
 					WHERE r.prpubid = p.oid AND (r.prrelid = c.oid OR r.prrelid IN (SELECT pg_partition_ancestors(c.oid)))),
 				`+schemas+`)),
+			coalesce((SELECT string_agg(i.inhrelid || '.' || i.xmin, ',' ORDER BY i.inhrelid)
+				FROM pg_partition_tree(c.oid) p JOIN pg_inherits i ON i.inhrelid = p.relid WHERE p.isleaf AND p.relid <> c.oid), ''),
 			ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
 			ARRAY(SELECT a.attgenerated <> '' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
 			ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
@@ -174,17 +199,17 @@ func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels [
 	if err != nil {
 		return nil, nil, fmt.Errorf("look at what publication %s publishes: %w", quote(publication), err)
 	}
-	tokens, live := map[uint32]Membership{}, map[uint32]map[string]liveColumn{}
+	tokens, live := map[uint32]listing{}, map[uint32]map[string]liveColumn{}
 	var (
 		oid       uint32
-		token     string
+		token     listing
 		columns   []string
 		generated []bool
 		numbers   []int16
 		types     []uint32
 	)
-	_, err = pgx.ForEachRow(rows, []any{&oid, &token, &columns, &generated, &numbers, &types}, func() error {
-		tokens[oid] = Membership(token)
+	_, err = pgx.ForEachRow(rows, []any{&oid, &token.options, &token.leaves, &columns, &generated, &numbers, &types}, func() error {
+		tokens[oid] = token
 		live[oid] = map[string]liveColumn{}
 		for i, col := range columns {
 			live[oid][col] = liveColumn{generated[i], numbers[i], types[i]}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,9 +14,12 @@ import (
 	"github.com/pgcrm/pgcrm/pipeline"
 )
 
-// publishedAnew is the reason of loads of tables that were not published for a
-// while.
-const publishedAnew = "published_anew"
+// Reasons of loads: tables that were not published for a while, and partitions
+// whose rows the stream never had.
+const (
+	publishedAnew     = "published_anew"
+	partitionAttached = "partition_attached"
+)
 
 // tableAnnounced has the publication looked at soon: the stream has announced a
 // table, which it does after each change of it. It does not block.
@@ -41,11 +45,16 @@ func (s *status) publication(ctx context.Context) (seen cdc.Watched, err error) 
 		s.r.log.Warn("publication_restored", "sql", sql)
 	}
 	for name, token := range seen.Tables {
-		filed, err := s.book.Published(ctx, name.String(), string(s.published[name]), string(token), s.loadsOf(name))
-		if err != nil {
+		filed, err := s.book.Published(ctx, name.String(), string(s.published[name]), string(token), func(before string) []ledger.Backfill {
+			return s.loadsOf(name, token, cdc.Membership(before))
+		})
+		switch {
+		case err != nil:
 			return seen, err
-		}
-		if filed {
+		case len(filed) == 0:
+		case filed[0].Where != "":
+			s.r.log.Info("partitions_attached", "table", name.String(), "rows", filed[0].Where, "note", "the rows that they have are read and sent")
+		default:
 			s.r.log.Warn("table_published_anew", "table", name.String(),
 				"note", "it was made anew, was not in the publication for a while, or a column that is read was made anew or retyped; its rows are read again and sent where they differ, and rows deleted meanwhile are not noticed")
 		}
@@ -78,11 +87,19 @@ func (s *status) watched(ctx context.Context) (seen cdc.Watched, err error) {
 }
 
 // loadsOf has the rows of a table sent again, to every object that it is mapped
-// to.
-func (s *status) loadsOf(name cdc.Name) (loads []ledger.Backfill) {
+// to; those of partitions that were attached, where that is all.
+func (s *status) loadsOf(name cdc.Name, now, before cdc.Membership) (loads []ledger.Backfill) {
+	where, reason := "", publishedAnew
+	attached, broken := now.Since(before)
+	if !broken {
+		if len(attached) == 0 {
+			return nil
+		}
+		where, reason = "tableoid IN ("+strings.Join(attached, ", ")+")", partitionAttached
+	}
 	for _, src := range s.found.mapping.Sources() {
 		if src.Table == (&change.Relation{Schema: name.Schema, Name: name.Table}).String() {
-			loads = append(loads, ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: publishedAnew})
+			loads = append(loads, ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: reason, Where: where})
 		}
 	}
 	return loads

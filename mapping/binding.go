@@ -25,11 +25,15 @@ func (x *Mapper) newBinding(rel *change.Relation) *binding {
 	}
 	table := TableName{rel.Schema, rel.Name}
 	if len(x.runners[table]) == 0 {
+		if was, ok := x.owners[rel.OID]; ok {
+			b.renamed(x.runners[was], was, rel)
+		}
 		x.bound[rel] = b
 		x.keep(table, rel)
 		return b
 	}
 	x.learn(rel)
+	x.own(table, rel.OID)
 	b.runners = slices.Clone(x.runners[table])
 	var retyped []*plan
 	for i, r := range b.runners {
@@ -49,6 +53,41 @@ func (x *Mapper) newBinding(rel *change.Relation) *binding {
 	x.bound[rel] = b
 	x.keep(table, rel)
 	return b
+}
+
+// own takes note of which table has a mapped name.
+func (x *Mapper) own(table TableName, oid uint32) {
+	if x.owners[oid] == table {
+		return
+	}
+	for other, name := range x.owners {
+		if name == table {
+			delete(x.owners, other)
+		}
+	}
+	x.owners[oid] = table
+	x.unbind()
+}
+
+// unbind has every relation bound anew.
+func (x *Mapper) unbind() {
+	clear(x.bound)
+	clear(x.recent)
+	x.last, x.lastTo = nil, nil
+}
+
+// renamed is the binding of a mapped table that has another name now, and nobody
+// has its own: what changes in it is owed to its mappings.
+func (b *binding) renamed(runners []*runner, was TableName, rel *change.Relation) {
+	for _, r := range runners {
+		b.runners = append(b.runners, r)
+		columns := make([]int, len(r.columns))
+		for i := range columns {
+			columns[i] = -1
+		}
+		b.columns = append(b.columns, columns)
+		b.unfit = append(b.unfit, fmt.Sprintf("table %s is called %s now; give it its name back, or change the mapping and restart", was, rel))
+	}
 }
 
 // keep forgets the bindings of relations that are out of use.
@@ -110,9 +149,7 @@ func (x *Mapper) learn(rel *change.Relation) {
 		}
 		if _, known := x.types[t.OID]; !known {
 			x.types[t.OID] = *t
-			clear(x.bound) // what did not fit may do so now
-			clear(x.recent)
-			x.last, x.lastTo = nil, nil
+			x.unbind() // what did not fit may do so now
 		}
 	}
 }

@@ -89,6 +89,7 @@ tables:
 		})
 	}
 	other := table("other", "id bigint")
+	other.OID = 3
 	if got := mapRow(t, m.Mapper(), other, nil); got != "no patch" {
 		t.Error("a table that is not mapped gives", got)
 	}
@@ -153,5 +154,28 @@ tables:
 		if err != nil || !strings.HasPrefix(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
+	}
+}
+
+// TestATableThatIsRenamed: its changes are owed while nobody has its name.
+func TestATableThatIsRenamed(t *testing.T) {
+	m := compile(t, oneProperty("name", "account_name"))
+	x := m.Mapper()
+	values := map[string]string{"id": "7", "account_name": "A"}
+	away := streamed("id bigint", "account_name text")
+	away.Name = "accounts_old"
+	if got := mapRow(t, x, away, values); !strings.HasPrefix(got, "table public.accounts is called public.accounts_old now") {
+		t.Error(got)
+	}
+	if got := mapRow(t, x, streamed("id bigint", "account_name text"), values); got != "7 name=A" {
+		t.Error(got)
+	}
+	another := streamed("id bigint", "account_name text")
+	another.OID = 2
+	if got := mapRow(t, x, another, values); got != "7 name=A" {
+		t.Error(got)
+	}
+	if got := mapRow(t, x, away, values); got != "no patch" {
+		t.Errorf("of a table whose name another took: %s", got)
 	}
 }

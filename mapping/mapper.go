@@ -17,6 +17,7 @@ type Mapper struct {
 	runners map[TableName][]*runner
 	bound   map[*change.Relation]*binding
 	types   map[uint32]change.Type // of the catalog, met so far
+	owners  map[uint32]TableName   // mapped tables
 	recent  map[TableName][]*change.Relation
 	last    *change.Relation
 	lastTo  *binding
@@ -32,6 +33,7 @@ func (m *Mapping) Mapper() *Mapper {
 	x := &Mapper{
 		m:       m,
 		types:   map[uint32]change.Type{},
+		owners:  map[uint32]TableName{},
 		runners: map[TableName][]*runner{},
 		bound:   map[*change.Relation]*binding{},
 		recent:  map[TableName][]*change.Relation{},
@@ -40,6 +42,9 @@ func (m *Mapping) Mapper() *Mapper {
 	for table, plans := range m.plans {
 		for _, p := range plans {
 			x.runners[table] = append(x.runners[table], newRunner(p))
+		}
+		if rel := m.relations[table]; rel != nil && rel.OID != 0 {
+			x.owners[rel.OID] = table
 		}
 	}
 	return x

@@ -282,7 +282,7 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	}
 	var unreadable *unreadableError
 	owed := errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err)
-	if owed && b.Where == "" && b.Reason != Asked {
+	if owed && b.Reason != Asked {
 		s.postpone(b, unreadable.Error())
 		return nil
 	}
