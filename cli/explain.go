@@ -242,6 +242,14 @@ func (x *explainer) properties(r *explainedRecord, m *mapped, known *change.Reco
 				}
 			}
 		}
+		if slices.Contains(diff.Futile, p.Slot) {
+			e.State, e.Reason = "parked", "HubSpot accepted the value and kept another one; it is sent again when it changes, or with pgcrm dlq retry"
+			for _, l := range letters {
+				if l.Property == e.Name {
+					e.Reason = fmt.Sprintf("%s: %s (pgcrm dlq show %d)", l.Category, l.Reason, l.ID)
+				}
+			}
+		}
 		if e.State == "waiting" {
 			r.State = "waiting"
 		}

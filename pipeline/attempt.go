@@ -128,7 +128,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		for p := range a.diff.Send.All() {
 			switch {
 			case other[p.Slot]:
-				a.learn(d, p.Slot, change.Fact{State: change.Unknown})
+				a.learn(d, p.Slot, sink.FutileFact(p.Text, a.Ledger.Fingerprint))
 			case !refused[p.Slot]:
 				done = append(done, p.Slot)
 				a.learn(d, p.Slot, change.Fact{State: change.Known, Fingerprint: a.Ledger.Fingerprint(p.Text)})

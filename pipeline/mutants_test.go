@@ -274,6 +274,14 @@ var mutants = []mutant{
 		"		if o.reread {\n", "		if o.reread && outcomes == nil {\n",
 	),
 	breaking(
+		"a value that is not stored counts as delivered", "sink/diff.go",
+		"			case wasFutile(p.Text):\n				d.Futile = append(d.Futile, p.Slot)\n", "			case wasFutile(p.Text):\n				d.Settled = append(d.Settled, p.Slot)\n",
+	),
+	breaking(
+		"a value that is not stored is hammered", "sink/diff.go",
+		"^fingerprint(text)", "fingerprint(text)-1",
+	),
+	breaking(
 		"no lease", "pipeline/lease.go",
 		"age < l.length", "age < 1000*l.length",
 	),

@@ -469,6 +469,47 @@ func TestR8NullClearsWhatWasDelivered(t *testing.T) {
 	})
 }
 
+// A value that the CRM accepts and does not store is sent once, and again when
+// somebody asks; its letter is open until another value is delivered.
+func TestR6AValueThatIsNotStoredIsNotSentWithEveryChange(t *testing.T) {
+	inLab(t, traits{}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "n1", "1"))
+		for _, b := range []string{"2", "3", "4"} {
+			l.saved(l.commit(1, "n1", b))
+			l.crmHas(1, substitute, b)
+		}
+		sent := func(want int) {
+			t.Helper()
+			l.locked(func() {
+				if got := l.requests(`a="n1"`); len(got) != want {
+					t.Errorf("sent %d times, want %d: %q", len(got), want, got)
+				}
+				if l.letterOf(1, 0) == nil {
+					t.Error("the letter is gone")
+				}
+			})
+		}
+		sent(1)
+		l.locked(func() {
+			l.state.addBackfill(ledger.Backfill{
+				Table: l.pg.tables[0].String(), Object: "companies0", Match: "key", Reason: pipeline.Retry, Keys: []string{"1"},
+			})
+		})
+		l.until("it is sent again", func() bool { return len(l.requests(`a="n1"`)) == 2 })
+		l.saved(l.commit(1, "n1", "5"))
+		sent(2)
+		l.saved(l.commit(1, "n2", "5"))
+		l.saved(l.commit(1, "3", "5"))
+		l.crmHas(1, "3", "5")
+		l.locked(func() {
+			if l.letterOf(1, 0) != nil {
+				t.Error("the letter is open, though another value was delivered")
+			}
+		})
+	})
+}
+
 // A reconnect is a restart: the queue is dropped, and redo comes first.
 func TestR7AReconnectIsARestart(t *testing.T) {
 	inLab(t, traits{}, func(l *lab) {

@@ -11,6 +11,16 @@ type Diff struct {
 	Settled []int
 	// Refused are the slots whose value cannot be sent.
 	Refused []SlotRefusal
+	// Futile are the slots whose value was sent, accepted and not stored. It is
+	// not sent again with every other change of the row, and pays for no letter.
+	Futile []int
+}
+
+// FutileFact is what is remembered of a value that the CRM has accepted and not
+// stored. It equals no value, so that any other one is sent; and where it is sent
+// in spite of it, as in doubt or on request, the answer decides anew.
+func FutileFact(value []byte, fingerprint func([]byte) uint64) change.Fact {
+	return change.Fact{State: change.Known, Fingerprint: ^fingerprint(value)}
 }
 
 // Diff compares the entry with what the CRM is known to hold of the record,
@@ -24,24 +34,36 @@ func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Dif
 		holds := func(text []byte) bool {
 			return e.Doubt == 0 && fact.State == change.Known && fact.Fingerprint == fingerprint(text)
 		}
+		wasFutile := func(text []byte) bool {
+			return e.Doubt == 0 && fact.State == change.Known && fact.Fingerprint == ^fingerprint(text)
+		}
 		switch p.Kind {
 		case change.Set:
-			if holds(p.Text) {
+			switch {
+			case holds(p.Text):
 				d.Settled = append(d.Settled, p.Slot)
-			} else {
+			case wasFutile(p.Text):
+				d.Futile = append(d.Futile, p.Slot)
+			default:
 				d.Send = d.Send.Append(p.Slot, change.Set, p.Text)
 			}
 		case change.ClearIfDelivered:
 			delivered := fact.State != change.Never || e.Doubt&ChunkInDoubt != 0
-			if !delivered || holds(nil) {
+			switch {
+			case !delivered || holds(nil):
 				d.Settled = append(d.Settled, p.Slot)
-			} else {
+			case wasFutile(nil):
+				d.Futile = append(d.Futile, p.Slot)
+			default:
 				d.Send = d.Send.Append(p.Slot, change.Clear, nil)
 			}
 		case change.Clear:
-			if holds(nil) {
+			switch {
+			case holds(nil):
 				d.Settled = append(d.Settled, p.Slot)
-			} else {
+			case wasFutile(nil):
+				d.Futile = append(d.Futile, p.Slot)
+			default:
 				d.Send = d.Send.Append(p.Slot, change.Clear, nil)
 			}
 		case change.Refused, change.RefusedOver:
