@@ -87,6 +87,18 @@ func (l *Ledger) backfills(ctx context.Context, rest string, args ...any) ([]Bac
 	return list, nil
 }
 
+// BackfillOpen reports whether a backfill waits or runs: one that was cancelled
+// does not.
+func (l *Ledger) BackfillOpen(ctx context.Context, id int64) (open bool, err error) {
+	ctx, cancel := l.within(ctx)
+	defer cancel()
+	err = l.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM backfill WHERE id = $1 AND state IN ('waiting', 'running'))", id).Scan(&open)
+	if err != nil {
+		return false, explain("look at a backfill", err)
+	}
+	return open, nil
+}
+
 // AddBackfill asks for a backfill and returns its id. It needs no Begin: any
 // process may ask.
 func (l *Ledger) AddBackfill(ctx context.Context, b Backfill) (int64, error) {
@@ -129,20 +141,6 @@ var (
 	finishStatement = statement{"finish", `UPDATE backfill SET state = $2::text, message = $3::text, finished_at = now()
 		WHERE id = $1 AND state IN ('waiting', 'running')`}
 )
-
-// BackfillSentTo writes ahead that rows up to a primary key may be sent. Fenced.
-func (l *Ledger) BackfillSentTo(ctx context.Context, id int64, sentTo []string) error {
-	ctx, cancel := l.within(ctx)
-	defer cancel()
-	var key array
-	key.reset(oidText)
-	for _, column := range sentTo {
-		key.addString(column)
-	}
-	t := l.transaction(0, 0)
-	t.add(sentStatement, wireInt8(id), key.bytes())
-	return explainSettle(t.commit(ctx))
-}
 
 // FinishBackfill marks a backfill as done. Fenced. One that is over already stays
 // as it is.

@@ -59,7 +59,7 @@ func TestBackfill(t *testing.T) {
 	check()
 	open(id, other)
 
-	if err := l.BackfillSentTo(t.Context(), id, []string{"10", `x,{"y\`}); err != nil {
+	if err := l.BackfillSentTo(t.Context(), id, 1, []string{"10", `x,{"y\`}, nil); err != nil {
 		t.Fatal(err)
 	}
 	want.State, want.SentTo = ledger.Running, []string{"10", `x,{"y\`}
@@ -76,7 +76,7 @@ func TestBackfill(t *testing.T) {
 	open(other)
 
 	// What is over stays as it is.
-	if err := l.BackfillSentTo(t.Context(), id, []string{"99", "z"}); err != nil {
+	if err := l.BackfillSentTo(t.Context(), id, 2, []string{"99", "z"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.FailBackfill(t.Context(), id, "late"); err != nil {

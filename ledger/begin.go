@@ -158,6 +158,12 @@ func (l *Ledger) takeOver(ctx context.Context, in Instance, targets []*change.Ta
 			}
 		}
 		l.setKey(key)
+		if err := l.names.loadFeeding(ctx, tx); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "SELECT batches FROM state").Scan(&l.batches); err != nil {
+			return err
+		}
 		return l.letters.load(ctx, tx)
 	})
 	return st, err

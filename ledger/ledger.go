@@ -53,6 +53,7 @@ type Ledger struct {
 
 	settle  sync.Mutex // held through a settle
 	scratch scratch
+	batches int32 // the number of the last call that was stored; under settle
 }
 
 // Open connects lazily: it fails only where the address cannot be read.

@@ -300,7 +300,7 @@ func TestFencing(t *testing.T) {
 		"empty Settle":   func() error { return old.Settle(t.Context(), &ledger.Settlement{}) },
 		"RaiseBound":     func() error { return old.RaiseBound(t.Context(), 8888) },
 		"Stop":           func() error { return old.Stop(t.Context(), 991) },
-		"BackfillSentTo": func() error { return old.BackfillSentTo(t.Context(), id, []string{"7"}) },
+		"BackfillSentTo": func() error { return old.BackfillSentTo(t.Context(), id, 1, []string{"7"}, nil) },
 		"FinishBackfill": func() error { return old.FinishBackfill(t.Context(), id) },
 		"ForgetSource": func() error {
 			return old.ForgetSource(t.Context(), ledger.SourceHash{Table: accounts.Table, Object: "companies", Match: "account_id"})
@@ -431,7 +431,7 @@ func everything(t *testing.T, l *ledger.Ledger) {
 	})
 	for _, err := range []error{
 		l.RaiseBound(t.Context(), 2100),
-		l.BackfillSentTo(t.Context(), id, []string{"9"}),
+		l.BackfillSentTo(t.Context(), id, 1, []string{"9"}, nil),
 		l.FinishBackfill(t.Context(), id),
 		l.ForgetSource(t.Context(), ledger.SourceHash{Table: billing.Table, Object: "companies", Match: "account_id"}),
 		l.Stop(t.Context(), 960),

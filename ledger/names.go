@@ -18,6 +18,7 @@ type names struct {
 	targets map[*change.Target]*targetNames
 	sources map[*change.Source]int16
 	tables  map[int16]string // by the number of a source
+	feeding map[int16]map[int16]bool // by target, its sources, past ones too
 }
 
 // targetNames are the numbers of one target. It never changes.
@@ -34,6 +35,34 @@ func (n *names) reset() {
 	n.targets = map[*change.Target]*targetNames{}
 	n.sources = map[*change.Source]int16{}
 	n.tables = map[int16]string{}
+	n.feeding = map[int16]map[int16]bool{}
+}
+
+// loadFeeding finds out which targets have several sources.
+func (n *names) loadFeeding(ctx context.Context, tx pgx.Tx) error {
+	rows, _ := tx.Query(ctx, "SELECT target, id FROM source")
+	var target, source int16
+	_, err := pgx.ForEachRow(rows, []any{&target, &source}, func() error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.feed(target, source)
+		return nil
+	})
+	return err
+}
+
+func (n *names) feed(target, source int16) {
+	if n.feeding[target] == nil {
+		n.feeding[target] = map[int16]bool{}
+	}
+	n.feeding[target][source] = true
+}
+
+// several reports whether more than one source feeds, or ever fed, the target.
+func (n *names) several(target int16) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return len(n.feeding[target]) > 1
 }
 
 func (n *names) target(t *change.Target) *targetNames {
@@ -178,5 +207,6 @@ func (l *Ledger) internSource(ctx context.Context, s *change.Source) (int16, err
 	l.names.mu.Lock()
 	defer l.names.mu.Unlock()
 	l.names.sources[s], l.names.tables[id] = id, s.Table
+	l.names.feed(target.id, id)
 	return id, nil
 }

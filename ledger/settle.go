@@ -21,6 +21,9 @@ type Settlement struct {
 	Letters           []Letter
 	Chunks            []ChunkDone
 	Doubts            []Doubt
+	// Recalled are chunks of an instance that was killed: what they may have
+	// changed is among the deliveries, as Unknown.
+	Recalled []SentChunk
 }
 
 // Delivery is the end of one version of a record.
@@ -33,6 +36,8 @@ type Delivery struct {
 	// forgotten; else empty.
 	OldKey string
 	Row    string // primary key
+	// Also are rows of other mappings whose changes are in the version too.
+	Also []Feeder
 	// CRMID is HubSpot's id of the record; empty leaves the stored one.
 	CRMID string
 	// First and Accounted are the version's oldest and newest position; a zero
@@ -53,11 +58,22 @@ type Delivery struct {
 	CloseAll bool
 	// At is when the CRM answered; zero where nothing was sent.
 	At time.Time
+	// Latency is the time from the commit to the answer, and Correlation HubSpot's
+	// id of the call. They count where At is set.
+	Latency     time.Duration
+	Correlation string
+}
+
+// Feeder is a row that a record is delivered from.
+type Feeder struct {
+	Source *change.Source
+	Row    string // primary key
 }
 
 // ChunkDone is a backfill's progress: all rows up to DoneTo are settled.
 type ChunkDone struct {
 	ID     int64
+	Number int      // of the chunk in the backfill
 	DoneTo []string // primary key, column by column
 	Rows   int64    // rows so far, in all
 	Last   bool     // nothing follows: the backfill is done
@@ -66,7 +82,8 @@ type ChunkDone struct {
 // scratch is what settles build their statements in.
 type scratch struct {
 	records []settled
-	columns [9]array
+	columns [11]array
+	batches map[string]int32 // numbers of this settle's calls
 }
 
 // settled points at a delivery, with its numbers and address.
@@ -79,20 +96,22 @@ type settled struct {
 
 var (
 	fenceStatement = statement{"fence", `WITH mine AS (
-		UPDATE state SET checkpoint = GREATEST(checkpoint, $2), bound = GREATEST(bound, $3), clean = $4, saved_at = now()
+		UPDATE state SET checkpoint = GREATEST(checkpoint, $2), bound = GREATEST(bound, $3), clean = $4, batches = GREATEST(batches, $5), saved_at = now()
 		WHERE singleton AND epoch = $1 RETURNING 1)
 		SELECT 1 / count(*) FROM mine`}
 	renameStatement = statement{"rename", `DELETE FROM record r USING unnest($1::int2[], $2::bytea[], $3::pg_lsn[], $4::int4[]) AS o(target, key, lsn, ordinal)
 		WHERE r.target = o.target AND r.key = o.key AND (r.lsn, r.ordinal) <= (o.lsn, o.ordinal)`}
-	recordStatement = statement{"record", `INSERT INTO record AS r (lsn, delivered_at, ordinal, target, source, key, row_key, crm_id, facts)
-		SELECT * FROM unnest($1::pg_lsn[], $2::timestamptz[], $3::int4[], $4::int2[], $5::int2[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[])
+	recordStatement = statement{"record", `INSERT INTO record AS r (lsn, delivered_at, ordinal, target, source, key, row_key, crm_id, facts, batch, latency)
+		SELECT * FROM unnest($1::pg_lsn[], $2::timestamptz[], $3::int4[], $4::int2[], $5::int2[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::int4[], $11::int4[])
 		ON CONFLICT (target, key) DO UPDATE SET
 			lsn = GREATEST(r.lsn, excluded.lsn),
 			ordinal = CASE WHEN r.lsn > excluded.lsn THEN r.ordinal WHEN r.lsn < excluded.lsn THEN excluded.ordinal ELSE GREATEST(r.ordinal, excluded.ordinal) END,
 			delivered_at = GREATEST(r.delivered_at, excluded.delivered_at),
-			source = excluded.source, row_key = excluded.row_key,
+			row_key = CASE WHEN r.source = excluded.source THEN excluded.row_key ELSE r.row_key END,
 			crm_id = CASE WHEN excluded.crm_id = '' THEN r.crm_id ELSE excluded.crm_id END,
-			facts = excluded.facts`}
+			facts = excluded.facts,
+			batch = CASE WHEN excluded.latency < 0 THEN r.batch ELSE excluded.batch END,
+			latency = CASE WHEN excluded.latency < 0 THEN r.latency ELSE excluded.latency END`}
 	chunkStatement = statement{"chunk", `UPDATE backfill SET done_to = $2, rows = GREATEST(rows, $3),
 		state = CASE WHEN NOT $4 OR state NOT IN ('waiting', 'running') THEN state ELSE 'done' END,
 		finished_at = CASE WHEN $4 THEN now() ELSE finished_at END
@@ -120,7 +139,11 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) error {
 	t := l.transaction(s.Checkpoint, s.Bound)
 	sc := &l.scratch
 	sc.renames(t)
+	l.number(t)
 	sc.upserts(t)
+	if err := l.feeders(ctx, t); err != nil {
+		return err
+	}
 	l.openLetters(t, letters)
 	closeLetters(t, paid)
 	for _, c := range s.Chunks {
@@ -130,11 +153,19 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) error {
 			done.addString(column)
 		}
 		t.add(chunkStatement, wireInt8(c.ID), done.bytes(), wireInt8(c.Rows), wireBool(c.Last))
+		t.add(settledStatement, wireInt8(c.ID), wireInt4(c.Number))
+	}
+	for _, c := range s.Recalled {
+		t.add(recalledStatement, wireInt8(c.Backfill), wireInt4(c.Number))
 	}
 	if err := l.addDoubts(ctx, t, s.Doubts); err != nil {
 		return err
 	}
-	return explainSettle(t.commit(ctx))
+	if err := t.commit(ctx); err != nil {
+		return explainSettle(err)
+	}
+	l.batches += int32(len(sc.batches)) //nolint:gosec // a settle holds few calls
+	return nil
 }
 
 func explainSettle(err error) error {
@@ -170,6 +201,7 @@ func (sc *scratch) release() {
 	}
 	clear(sc.records)
 	sc.records = sc.records[:0]
+	clear(sc.batches)
 }
 
 // gather sorts the deliveries with a key by address, which keeps neighbours in
@@ -237,12 +269,13 @@ func (sc *scratch) renames(t *transaction) {
 	}
 	if target.n > 0 {
 		t.add(renameStatement, clone(target.bytes(), key.bytes(), lsn.bytes(), ordinal.bytes())...)
+		t.add(unfeedStatement, clone(target.bytes(), key.bytes())...)
 	}
 }
 
 func (sc *scratch) upserts(t *transaction) {
 	c := &sc.columns
-	for i, oid := range []uint32{oidLSN, oidTimestamptz, oidInt4, oidInt2, oidInt2, oidBytea, oidBytea, oidBytea, oidBytea} {
+	for i, oid := range []uint32{oidLSN, oidTimestamptz, oidInt4, oidInt2, oidInt2, oidBytea, oidBytea, oidBytea, oidBytea, oidInt4, oidInt4} {
 		c[i].reset(oid)
 	}
 	for r := range sc.newest {
@@ -262,11 +295,18 @@ func (sc *scratch) upserts(t *transaction) {
 		start := c[8].begin()
 		c[8].buf = appendFacts(c[8].buf, r.Facts, r.target.ids, r.target.order)
 		c[8].end(start)
+		batch, latency := int32(0), int32(-1)
+		if !r.At.IsZero() {
+			batch = sc.batches[r.Correlation]
+			latency = int32(min(max(r.Latency.Milliseconds(), 0), 1<<31-1))
+		}
+		c[9].addInt4(batch)
+		c[10].addInt4(latency)
 	}
 	if c[0].n == 0 {
 		return
 	}
-	params := make([][]byte, 9)
+	params := make([][]byte, len(c))
 	for i := range params {
 		params[i] = c[i].bytes()
 	}
@@ -283,7 +323,7 @@ type transaction struct {
 
 func (l *Ledger) transaction(checkpoint, bound change.LSN) *transaction {
 	t := &transaction{l: l}
-	t.add(fenceStatement, wireInt8(l.epoch.Load()), wireLSN(uint64(checkpoint)), wireLSN(uint64(bound)), wireBool(false))
+	t.add(fenceStatement, wireInt8(l.epoch.Load()), wireLSN(uint64(checkpoint)), wireLSN(uint64(bound)), wireBool(false), wireInt4(0))
 	return t
 }
 

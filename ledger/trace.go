@@ -47,10 +47,17 @@ func (l *Ledger) Attach(ctx context.Context, targets []*change.Target) error {
 // Trace is where a record came from, beside what is known of it.
 type Trace struct {
 	Record *change.Record
-	Table  string // of the last delivery
+	Table  string // that fed it first
 	Row    string // primary key; of a very long one what stands for it
 	// DeliveredAt is when the CRM last answered; zero where nothing was sent.
 	DeliveredAt time.Time
+	// Latency is the time from the commit to that answer; negative where it is not
+	// known.
+	Latency time.Duration
+	// Batch numbers the call that it was the answer to; 0 where that is not known.
+	// Correlation is HubSpot's id of the call, empty where it is kept no longer.
+	Batch       int32
+	Correlation string
 }
 
 // Trace tells of one record; false where nothing is known of it.
@@ -64,13 +71,15 @@ func (l *Ledger) Trace(ctx context.Context, target *change.Target, key string) (
 	defer cancel()
 	var row []byte
 	var delivered *time.Time
-	err = l.pool.QueryRow(ctx, `SELECT s.table_name, CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END, NULLIF(r.delivered_at, '-infinity')
+	var millis int64
+	err = l.pool.QueryRow(ctx, `SELECT s.table_name, CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END, NULLIF(r.delivered_at, '-infinity'),
+		r.latency, r.batch, coalesce((SELECT correlation FROM batch b WHERE b.id = r.batch), '')
 		FROM record r JOIN source s ON s.id = r.source WHERE r.target = $1 AND r.key = $2`,
-		l.names.target(target).id, []byte(address(key))).Scan(&trace.Table, &row, &delivered)
+		l.names.target(target).id, []byte(address(key))).Scan(&trace.Table, &row, &delivered, &millis, &trace.Batch, &trace.Correlation)
 	if err != nil {
 		return Trace{}, false, explain("look up a record", err)
 	}
-	trace.Row = string(row)
+	trace.Row, trace.Latency = string(row), time.Duration(millis)*time.Millisecond
 	if delivered != nil {
 		trace.DeliveredAt = *delivered
 	}
@@ -91,6 +100,9 @@ func (l *Ledger) KeysOf(ctx context.Context, source *change.Source, row string) 
 			SELECT key, lsn, ordinal FROM record WHERE source IN (SELECT id FROM s) AND row_key <> '' AND row_key = $3
 			UNION ALL
 			SELECT key, lsn, ordinal FROM record WHERE target = $1 AND key = $3 AND row_key = '' AND source IN (SELECT id FROM s)
+			UNION ALL
+			SELECT r.key, r.lsn, r.ordinal FROM feeder f JOIN record r ON r.target = f.target AND r.key = f.key
+			WHERE f.source IN (SELECT id FROM s) AND f.row_key = $3
 		) AS r ORDER BY lsn, ordinal, key`, target, source.Table, []byte(address(row)))
 	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
 		var key []byte

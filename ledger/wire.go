@@ -120,6 +120,7 @@ const microsTo2000 = 946_684_800_000_000
 // Single parameters in binary form.
 
 func wireInt8(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) } //nolint:gosec // the bits
+func wireInt4(v int) []byte   { return binary.BigEndian.AppendUint32(nil, uint32(v)) } //nolint:gosec // the bits
 func wireLSN(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
 func wireInt2(v int16) []byte { return binary.BigEndian.AppendUint16(nil, uint16(v)) } //nolint:gosec // the bits
 func wireBool(v bool) []byte {
