@@ -14,7 +14,7 @@ func (c *checks) publicationSuits(ctx context.Context) error {
 	if len(c.rels) == 0 {
 		return nil // none of the tables is there
 	}
-	plan, err := planPublication(ctx, c.conn, c.cfg.Publication, c.rels)
+	plan, err := planPublication(ctx, c.conn, c.cfg.Publication, c.rels, c.listed())
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (c *checks) publicationSuits(ctx context.Context) error {
 		if t == nil {
 			continue
 		}
-		if missing := unpublished(rel, t, c.columns); len(missing) > 0 {
+		if missing := unpublished(rel, t, c.columns); len(missing) > 0 && c.listed() == nil { // else the plan says so
 			c.bad(name, fmt.Sprintf("let its owner publish them too (ALTER PUBLICATION %s SET TABLE ...), or take them out of the mapping", quote(p.Name)),
 				"publication %s leaves out columns of %s that the mapping reads: %s", quote(p.Name), rel, names(missing))
 		}
@@ -90,6 +90,10 @@ func (c *checks) tablesSuit(ctx context.Context) error {
 			c.bad("replica_identity", fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...), or ALTER TABLE %s REPLICA IDENTITY FULL", t, t),
 				"table %s has no replica identity, so that once published the application's own UPDATE and DELETE would fail", t)
 		}
+		for _, t := range fact.generated {
+			c.bad("replica_identity", fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY DEFAULT, or an index without such columns", t),
+				"the replica identity of table %s has generated columns, so that once published the application's own UPDATE and DELETE would fail", t)
+		}
 		if fact.children {
 			c.bad("table", "map the tables beneath it, or partition it",
 				"table %s has tables that inherit from it (INHERITS), whose rows it shows as its own while the log keeps them apart", rel)
@@ -101,7 +105,7 @@ func (c *checks) tablesSuit(ctx context.Context) error {
 		} else if fact.policies == secured {
 			c.note("row_security", "", "table %s has row level security, which does not hold for the log: pgcrm reads every row", rel)
 		}
-		if len(fact.unidentified) == 0 && !fact.children {
+		if len(fact.unidentified) == 0 && len(fact.generated) == 0 && !fact.children {
 			c.good("table", "%s can be followed", rel)
 			c.identity(rel)
 		}

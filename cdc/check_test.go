@@ -82,7 +82,7 @@ func TestCheckNamesEveryMend(t *testing.T) {
 		expect(t, list, name, Bad, text)
 	}
 	expect(t, list, "row_security", Note, "public.seen has row level security, which does not hold for the log")
-	if err := Preflight(d.ctx, d.cfg, nil); !isProblem(err, "REPLICATION") {
+	if err := Preflight(d.ctx, d.cfg, nil, nil); !isProblem(err, "REPLICATION") {
 		t.Errorf("Preflight: %v", err)
 	}
 }

@@ -19,6 +19,9 @@ type Config struct {
 	Slot string
 	// Publication names the publication.
 	Publication string
+	// ListColumns has the publication list the columns that are read, where it is
+	// pgcrm's own, instead of publishing whole tables. From Postgres 15 on.
+	ListColumns bool
 	// ApplicationName is shown in pg_stat_activity. Default "pgcrm".
 	ApplicationName string
 	// StatusInterval is the longest time between two status updates. Default

@@ -23,6 +23,15 @@ var ErrNoTable = errors.New("no such table")
 // Columns stand in table order, dropped ones left out, as the stream and
 // [ReadChunk] have them; the stream leaves out generated columns.
 func Describe(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Relation, error) {
+	return describeTables(ctx, conn, names, false)
+}
+
+// DescribeUnread is [Describe] for tables that nobody has to be able to read yet.
+func DescribeUnread(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Relation, error) {
+	return describeTables(ctx, conn, names, true)
+}
+
+func describeTables(ctx context.Context, conn *pgx.Conn, names []Name, unread bool) ([]*change.Relation, error) {
 	tables, err := findTables(ctx, conn, names)
 	if err != nil {
 		return nil, err
@@ -37,6 +46,9 @@ func Describe(ctx context.Context, conn *pgx.Conn, names []Name) ([]*change.Rela
 			problems = append(problems, noTable(name, conn))
 			cause = ErrNoTable
 			continue
+		}
+		if unread {
+			t.usage, t.selects = true, true
 		}
 		problems = append(problems, t.problems(name)...)
 		rels[i] = &change.Relation{OID: t.oid, Schema: name.Schema, Name: name.Table, Identity: change.ReplicaIdentity(t.identity[0])}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,18 +14,19 @@ import (
 	"github.com/pgcrm/pgcrm/change"
 )
 
-// EnsurePublication makes the publication let every change of the tables through:
-// whole tables, partitions under their root's name. It creates one that is
+// EnsurePublication makes the publication let every change of the tables through,
+// partitions under their root's name: whole tables, or with columns, which tells
+// what is read of a table, only those and the replica identity. It creates one that is
 // missing, and extends one that carries [Marker]. Any other is used as it is if
 // it suits, whoever owns it; otherwise, and where the rights do not suffice, the
 // error has [Problems] with the statements to run.
-func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) (created bool, err error) {
-	return ensurePublication(ctx, conn, name, rels, 0)
+func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation, columns func(Name) []string) (created bool, err error) {
+	return ensurePublication(ctx, conn, name, rels, columns, 0)
 }
 
 // ensurePublication waits for locks no longer than patience, 0 for as long as it
 // takes.
-func ensurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation, patience time.Duration) (created bool, err error) {
+func ensurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation, columns func(Name) []string, patience time.Duration) (created bool, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = "+milliseconds(patience)); err != nil {
 			return err
@@ -33,7 +35,7 @@ func ensurePublication(ctx context.Context, conn *pgx.Conn, name string, rels []
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "pgcrm publication "+name); err != nil {
 			return err
 		}
-		plan, err := planPublication(ctx, tx.Conn(), name, rels)
+		plan, err := planPublication(ctx, tx.Conn(), name, rels, columns)
 		if err != nil {
 			return err
 		}
@@ -64,12 +66,15 @@ type publicationPlan struct {
 
 // PublicationSQL returns the statements that would make the publication suit, for
 // a DBA to run. It is empty where it does already.
-func PublicationSQL(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) ([]string, error) {
-	plan, err := planPublication(ctx, conn, name, rels)
+func PublicationSQL(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation, columns func(Name) []string) ([]string, error) {
+	plan, err := planPublication(ctx, conn, name, rels, columns)
 	return plan.statements, err
 }
 
-func planPublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation) (publicationPlan, error) {
+func planPublication(ctx context.Context, conn *pgx.Conn, name string, rels []*change.Relation, columns func(Name) []string) (publicationPlan, error) {
+	if columns != nil && conn.PgConn().ParameterStatus("server_version") < "15" { // as text: 14 is the only one below
+		return publicationPlan{}, problem("PGCRM_PUBLISH_COLUMNS=mapped: Postgres 14 has no column lists: unset it, which publishes whole tables, or move to Postgres 15 or later")
+	}
 	p, exists, err := DescribePublication(ctx, conn, name)
 	if err != nil {
 		return publicationPlan{}, err
@@ -78,16 +83,20 @@ func planPublication(ctx context.Context, conn *pgx.Conn, name string, rels []*c
 	if err != nil {
 		return publicationPlan{}, err
 	}
-	if !exists {
-		return planCreate(name, rels, facts), nil
+	lists, err := columnLists(ctx, conn, rels, columns)
+	if err != nil {
+		return publicationPlan{}, err
 	}
-	return planExtend(&p, rels, facts), nil
+	if !exists {
+		return planCreate(name, rels, facts, lists), nil
+	}
+	return planExtend(&p, rels, facts, lists, columns != nil), nil
 }
 
-func planCreate(name string, rels []*change.Relation, facts tableFacts) publicationPlan {
+func planCreate(name string, rels []*change.Relation, facts tableFacts, lists map[uint32][]string) publicationPlan {
 	plan := publicationPlan{create: true, statements: []string{
 		fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
-			quote(name), quotedTables(rels)),
+			quote(name), quotedTables(rels, lists)),
 		fmt.Sprintf("COMMENT ON PUBLICATION %s IS %s", quote(name), literal(Marker)),
 	}}
 	var lacks []string
@@ -104,22 +113,28 @@ func planCreate(name string, rels []*change.Relation, facts tableFacts) publicat
 	return plan
 }
 
-func planExtend(p *Publication, rels []*change.Relation, facts tableFacts) (plan publicationPlan) {
-	// step adds a statement, or says that somebody else has to run it.
-	step := func(allowed bool, what, format string, args ...any) {
-		sql := fmt.Sprintf("ALTER PUBLICATION "+quote(p.Name)+" "+format, args...)
-		plan.statements = append(plan.statements, sql)
+func planExtend(p *Publication, rels []*change.Relation, facts tableFacts, lists map[uint32][]string, listing bool) (plan publicationPlan) {
+	// step adds statements, or says that somebody else has to run them.
+	step := func(allowed bool, what string, changes ...string) {
+		sql := make([]string, len(changes))
+		for i, change := range changes {
+			sql[i] = "ALTER PUBLICATION " + quote(p.Name) + " " + change
+		}
+		plan.statements = append(plan.statements, sql...)
 		if !allowed {
-			plan.problems = append(plan.problems, fmt.Sprintf("publication %s %s: let its owner run %s", quote(p.Name), what, sql))
+			plan.problems = append(plan.problems, fmt.Sprintf("publication %s %s: let its owner run %s", quote(p.Name), what, strings.Join(sql, "; ")))
 		}
 	}
 	ours := p.Ours && p.Owned
-	var absent []*change.Relation
+	var absent, otherwise []*change.Relation
 	viaRoot := p.ViaRoot
 	for _, rel := range rels {
 		fact := facts.byOID[rel.OID]
 		switch {
 		case p.Table(rel.OID) != nil:
+			if (listing || ours) && relist(p.Table(rel.OID), lists[rel.OID], ours) {
+				otherwise = append(otherwise, rel)
+			}
 		case fact.root != 0 && p.ViaRoot && p.Table(fact.root) != nil:
 			plan.problems = append(plan.problems, fmt.Sprintf(
 				"table %s is a partition of %s, under whose name publication %s publishes it: map %s", rel, fact.rootName, quote(p.Name), fact.rootName))
@@ -137,15 +152,27 @@ func planExtend(p *Publication, rels []*change.Relation, facts tableFacts) (plan
 		step(ours, "publishes partitions under their own names", "SET (publish_via_partition_root = true)")
 	}
 	if len(absent) > 0 {
-		step(ours && len(facts.notOwned(absent)) == 0, "lacks "+tableList(absent), "ADD TABLE %s", quotedTables(absent))
+		step(ours && len(facts.notOwned(absent)) == 0, "lacks "+tableList(absent), "ADD TABLE "+quotedTables(absent, lists))
+	}
+	for _, rel := range otherwise {
+		t, list := p.Table(rel.OID), lists[rel.OID]
+		if !ours && list != nil { // what others read of it stays
+			list = slices.Concat(t.Columns, slices.DeleteFunc(slices.Clone(list), func(col string) bool { return slices.Contains(t.Columns, col) }))
+		}
+		add := "ADD TABLE " + published(rel, list)
+		if t.RowFilter != "" {
+			add += " WHERE (" + t.RowFilter + ")"
+		}
+		// In one transaction no change is left out in between.
+		step(ours && len(facts.notOwned([]*change.Relation{rel})) == 0, "publishes other columns of "+rel.String()+" than are read", "DROP TABLE "+quoteTable(rel), add)
 	}
 	return plan
 }
 
-func quotedTables(rels []*change.Relation) string {
+func quotedTables(rels []*change.Relation, lists map[uint32][]string) string {
 	names := make([]string, len(rels))
 	for i, rel := range rels {
-		names[i] = quoteTable(rel)
+		names[i] = published(rel, lists[rel.OID])
 	}
 	return strings.Join(names, ", ")
 }

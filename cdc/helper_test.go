@@ -95,7 +95,7 @@ func (d *database) describe(tables ...string) []*change.Relation {
 // publish makes publication and slot.
 func (d *database) publish(tables ...string) Slot {
 	d.Helper()
-	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe(tables...)); err != nil {
+	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe(tables...), nil); err != nil {
 		d.Fatal(err)
 	}
 	slot, err := EnsureSlot(d.ctx, d.cfg)

@@ -14,9 +14,10 @@ import (
 
 // Preflight looks at all that streaming the tables needs and returns what has to
 // be mended as [*Problems], or nil. It changes nothing. rels come from
-// [Describe], which has reported missing tables and grants.
-func Preflight(ctx context.Context, cfg Config, rels []*change.Relation) error {
-	c, err := check(ctx, cfg, rels, nil)
+// [Describe], which has reported missing tables and grants. columns is as for
+// [Check].
+func Preflight(ctx context.Context, cfg Config, rels []*change.Relation, columns func(*change.Relation) []string) error {
+	c, err := check(ctx, cfg, rels, columns)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func check(ctx context.Context, cfg Config, rels []*change.Relation, columns fun
 	}
 	for _, look := range []func(context.Context) error{
 		c.connectionSuits, c.sendersSuffice, c.replicationSuits, c.serverSuits, c.clocksAgree,
-		c.slotSuits, c.slotLasts, c.failoverKeepsIt, c.publicationSuits, c.tablesSuit,
+		c.slotSuits, c.slotLasts, c.failoverKeepsIt, c.publicationSuits, c.listsSuit, c.tablesSuit,
 	} {
 		if err := look(ctx); err != nil {
 			return nil, err

@@ -33,8 +33,10 @@ type PublishedTable struct {
 	Name
 	OID uint32
 	// Columns lists the published columns (15 and later); nil where the server
-	// does not say, which means all.
+	// does not say, which means all. Listed is set where the publication names
+	// them: columns that are added later are not published.
 	Columns []string
+	Listed  bool
 	// RowFilter is the WHERE of the publication (15 and later).
 	RowFilter string
 }
@@ -55,7 +57,9 @@ func DescribePublication(ctx context.Context, conn *pgx.Conn, name string) (p Pu
 	}
 	// The view has more columns from version to version; the first ones stay.
 	rows, err := conn.Query(ctx, `
-		SELECT t.schemaname::text, t.tablename::text, c.oid, to_jsonb(t) -> 'attnames', to_jsonb(t) ->> 'rowfilter'
+		SELECT t.schemaname::text, t.tablename::text, c.oid, to_jsonb(t) -> 'attnames', to_jsonb(t) ->> 'rowfilter',
+			EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+				WHERE p.pubname = t.pubname AND r.prrelid = c.oid AND to_jsonb(r) ->> 'prattrs' IS NOT NULL)
 		FROM pg_publication_tables t
 		JOIN pg_namespace n ON n.nspname = t.schemaname
 		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
@@ -66,7 +70,7 @@ func DescribePublication(ctx context.Context, conn *pgx.Conn, name string) (p Pu
 	var t PublishedTable
 	var columns []byte
 	var filter *string
-	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Table, &t.OID, &columns, &filter}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Table, &t.OID, &columns, &filter, &t.Listed}, func() error {
 		t.Columns, t.RowFilter = nil, ""
 		if filter != nil {
 			t.RowFilter = *filter

@@ -15,8 +15,8 @@ import (
 // to replicate and to read, and the publication, as far as they lack. They are
 // statements, and comments where this server knows no statement. The role of
 // conn needs no right but to look at the catalog. Tables that are missing or are
-// none are an error with Problems.
-func SetupSQL(ctx context.Context, conn *pgx.Conn, cfg Config, tables []Name, role string) ([]string, error) {
+// none are an error with Problems. columns is as for [EnsurePublication].
+func SetupSQL(ctx context.Context, conn *pgx.Conn, cfg Config, tables []Name, role string, columns func(Name) []string) ([]string, error) {
 	found, err := findTables(ctx, conn, tables)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func SetupSQL(ctx context.Context, conn *pgx.Conn, cfg Config, tables []Name, ro
 	if err != nil {
 		return nil, err
 	}
-	publication, err := PublicationSQL(ctx, conn, cfg.Publication, rels)
+	publication, err := PublicationSQL(ctx, conn, cfg.Publication, rels, columns)
 	if err != nil {
 		return nil, err
 	}

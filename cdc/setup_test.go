@@ -32,7 +32,7 @@ func TestEnsurePublication(t *testing.T) {
 		`CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id)`, `CREATE TABLE part PARTITION OF root FOR VALUES FROM (0) TO (9)`)
 	ensure := func(tables ...string) bool {
 		t.Helper()
-		created, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe(tables...))
+		created, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe(tables...), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestEnsurePublication(t *testing.T) {
 	if diff := cmp.Diff([]string{`public."B"`, "public.a", "public.root"}, tables); diff != "" || !p.Ours || !p.Owned || !p.ViaRoot || !p.Truncate {
 		t.Errorf("%+v\n%s", p, diff)
 	}
-	_, err = EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("part"))
+	_, err = EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("part"), nil)
 	if !isProblem(err, "partition of public.root") {
 		t.Errorf("a partition under another name: %v", err)
 	}
@@ -113,7 +113,7 @@ func TestPublicationOfOthersIsUsedButNotChanged(t *testing.T) {
 		}
 		d.exec(`CREATE PUBLICATION theirs ` + c.sql)
 		rels := d.describe("a", "b", "root")
-		created, err := EnsurePublication(d.ctx, d.conn, "theirs", rels)
+		created, err := EnsurePublication(d.ctx, d.conn, "theirs", rels, nil)
 		var got []string
 		var p *Problems
 		if errors.As(err, &p) {
@@ -127,12 +127,12 @@ func TestPublicationOfOthersIsUsedButNotChanged(t *testing.T) {
 			t.Errorf("%s\n%s", c.sql, diff)
 		}
 		// What it says to run is enough.
-		statements, err := PublicationSQL(d.ctx, d.conn, "theirs", rels)
+		statements, err := PublicationSQL(d.ctx, d.conn, "theirs", rels, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		d.exec(statements...)
-		if _, err := EnsurePublication(d.ctx, d.conn, "theirs", rels); err != nil {
+		if _, err := EnsurePublication(d.ctx, d.conn, "theirs", rels, nil); err != nil {
 			t.Errorf("%s: after %v: %v", c.sql, statements, err)
 		}
 		d.exec(`DROP PUBLICATION theirs`)
@@ -147,7 +147,7 @@ func TestPublicationWithoutRights(t *testing.T) {
 	d.role(server, "guest")
 	d.exec(`GRANT SELECT ON a TO guest`)
 	conn := d.connect()
-	_, err := EnsurePublication(d.ctx, conn, d.cfg.Publication, rels)
+	_, err := EnsurePublication(d.ctx, conn, d.cfg.Publication, rels, nil)
 	want := `publication "My ""pub""" does not exist, and user guest may not create it (it lacks CREATE on database ` + d.conn.Config().Database +
 		` and ownership of public.a): let an owner run CREATE PUBLICATION "My ""pub""" FOR TABLE "public"."a" ` +
 		`WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)`
@@ -158,17 +158,17 @@ func TestPublicationWithoutRights(t *testing.T) {
 	if diff := cmp.Diff([]string{want}, p.Problems()); diff != "" {
 		t.Error(diff)
 	}
-	if err := Preflight(d.ctx, d.cfg, rels); !isProblem(err, want) {
+	if err := Preflight(d.ctx, d.cfg, rels, nil); !isProblem(err, want) {
 		t.Errorf("Preflight: %v", err)
 	}
 	// Made by the owner, it suffices.
-	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, rels); err != nil {
+	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, rels, nil); err != nil {
 		t.Fatal(err)
 	}
-	if created, err := EnsurePublication(d.ctx, conn, d.cfg.Publication, rels); err != nil || created {
+	if created, err := EnsurePublication(d.ctx, conn, d.cfg.Publication, rels, nil); err != nil || created {
 		t.Errorf("%v, %v", created, err)
 	}
-	if err := Preflight(d.ctx, d.cfg, rels); err != nil {
+	if err := Preflight(d.ctx, d.cfg, rels, nil); err != nil {
 		t.Errorf("Preflight: %v", err)
 	}
 	// And with SELECT and REPLICATION alone the stream can be read.
@@ -209,7 +209,7 @@ func TestEnsureSlotUsesWhatExists(t *testing.T) {
 func TestEnsureSlotNamesWhatItWaitsFor(t *testing.T) {
 	d := databaseOn(t, pgtest.New(t))
 	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
-	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("t")); err != nil {
+	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("t"), nil); err != nil {
 		t.Fatal(err)
 	}
 	blocker := d.connect()
@@ -263,7 +263,7 @@ func TestPreflightReportsAllAtOnce(t *testing.T) {
 	d.exec(`CREATE TABLE nokey (id int)`, `CREATE TABLE nothing (id int PRIMARY KEY)`, `ALTER TABLE nothing REPLICA IDENTITY NOTHING`,
 		`CREATE TABLE good (id int PRIMARY KEY)`, `CREATE TABLE parent (id int PRIMARY KEY)`, `CREATE TABLE child () INHERITS (parent)`,
 		`CREATE TABLE root (id int) PARTITION BY RANGE (id)`, `CREATE TABLE part PARTITION OF root FOR VALUES FROM (0) TO (9)`)
-	err := Preflight(d.ctx, d.cfg, d.describe("nokey", "nothing", "good", "parent", "root"))
+	err := Preflight(d.ctx, d.cfg, d.describe("nokey", "nothing", "good", "parent", "root"), nil)
 	var p *Problems
 	if !errors.As(err, &p) {
 		t.Fatal(err)
@@ -333,7 +333,7 @@ func TestNamesAreChecked(t *testing.T) {
 		for name, call := range map[string]func() error{
 			"Open":       func() error { _, err := Open(t.Context(), cfg, 0); return err },
 			"EnsureSlot": func() error { _, err := EnsureSlot(t.Context(), cfg); return err },
-			"Preflight":  func() error { return Preflight(t.Context(), cfg, nil) },
+			"Preflight":  func() error { return Preflight(t.Context(), cfg, nil, nil) },
 		} {
 			if err := call(); !isProblem(err, "PGCRM_") {
 				t.Errorf("%s with %+v: %v", name, cfg, err)

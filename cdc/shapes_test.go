@@ -107,7 +107,7 @@ func TestSeveralSchemasAndDomains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, rels); err != nil {
+	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, rels, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := EnsureSlot(d.ctx, d.cfg); err != nil {

@@ -55,7 +55,7 @@ func TestSlotMissing(t *testing.T) {
 func TestSlotOfAnotherKind(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
-	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("t")); err != nil {
+	if _, err := EnsurePublication(d.ctx, d.conn, d.cfg.Publication, d.describe("t"), nil); err != nil {
 		t.Fatal(err)
 	}
 	d.exec(`SELECT pg_create_logical_replication_slot('` + d.cfg.Slot + `', 'test_decoding')`)
@@ -109,7 +109,7 @@ func TestSlotLost(t *testing.T) {
 	if _, err := EnsureSlot(d.ctx, d.cfg); !errors.As(err, &lost) {
 		t.Errorf("EnsureSlot: %v", err)
 	}
-	if err := Preflight(d.ctx, d.cfg, d.describe("t")); !isProblem(err, "pgcrm migrate --recreate-slot") {
+	if err := Preflight(d.ctx, d.cfg, d.describe("t"), nil); !isProblem(err, "pgcrm migrate --recreate-slot") {
 		t.Errorf("Preflight: %v", err)
 	}
 }
@@ -171,7 +171,7 @@ func TestSetupSQL(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(`CREATE SCHEMA "Sales"`, `CREATE TABLE "Sales"."Acc" (id int PRIMARY KEY)`, `CREATE TABLE t (id int PRIMARY KEY)`)
 	names := []Name{{"public", "t"}, {"Sales", "Acc"}}
-	sql, err := SetupSQL(d.ctx, d.conn, d.cfg, names, "follower_x")
+	sql, err := SetupSQL(d.ctx, d.conn, d.cfg, names, "follower_x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestSetupSQL(t *testing.T) {
 	}
 	d.exec(sql...)
 	defer d.exec(`DROP OWNED BY follower_x`, `DROP ROLE follower_x`)
-	if again, err := SetupSQL(d.ctx, d.conn, d.cfg, names, "follower_x"); err != nil || len(again) > 0 {
+	if again, err := SetupSQL(d.ctx, d.conn, d.cfg, names, "follower_x", nil); err != nil || len(again) > 0 {
 		t.Errorf("nothing lacks, and yet %q, %v", again, err)
 	}
 	var may bool
@@ -189,7 +189,7 @@ func TestSetupSQL(t *testing.T) {
 		FROM pg_roles WHERE rolname = 'follower_x'`).Scan(&may); err != nil || !may {
 		t.Errorf("the role may not: %v", err)
 	}
-	if _, err := SetupSQL(d.ctx, d.conn, d.cfg, []Name{{"public", "nope"}}, "follower_x"); !isProblem(err, "public.nope does not exist") {
+	if _, err := SetupSQL(d.ctx, d.conn, d.cfg, []Name{{"public", "nope"}}, "follower_x", nil); !isProblem(err, "public.nope does not exist") {
 		t.Error(err)
 	}
 }

@@ -29,7 +29,10 @@ type tableFact struct {
 	// unidentified names the tables, itself or its partitions, whose UPDATEs would
 	// fail once published.
 	unidentified []string
-	policies     policies
+	// generated names those whose UPDATEs would fail, from 18 on, because their
+	// replica identity has generated columns, which are not published.
+	generated []string
+	policies  policies
 }
 
 // policies says what row level security does to what the current role selects.
@@ -85,6 +88,14 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 					WHEN 'i' THEN NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = l.oid AND x.indisreplident)
 					ELSE true END
 				ORDER BY 1),
+			ARRAY(SELECT format('%I.%I', ln.nspname, l.relname)
+				FROM (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf UNION SELECT c.oid WHERE c.relkind = 'r') t
+				JOIN pg_class l ON l.oid = t.relid JOIN pg_namespace ln ON ln.oid = l.relnamespace
+				WHERE current_setting('server_version_num')::int >= 180000 AND EXISTS (
+					SELECT FROM pg_attribute a WHERE a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> ''
+					AND (l.relreplident = 'f' OR EXISTS (SELECT FROM pg_index x WHERE x.indrelid = l.oid AND a.attnum = ANY (x.indkey::int2[])
+						AND CASE l.relreplident WHEN 'd' THEN x.indisprimary WHEN 'i' THEN x.indisreplident END)))
+				ORDER BY 1),
 			CASE WHEN NOT c.relrowsecurity THEN ''
 				WHEN NOT row_security_active(c.oid) THEN 'secured'
 				WHEN EXISTS (SELECT FROM readers r WHERE r.polrelid = c.oid AND r.polpermissive AND r.says = 'true')
@@ -97,10 +108,10 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 	var oid uint32
 	var t tableFact
 	_, err = pgx.ForEachRow(rows, []any{
-		&oid, &t.owned, &t.partitioned, &t.root, &t.rootName, &t.children, &t.publications, &t.unidentified, &t.policies,
+		&oid, &t.owned, &t.partitioned, &t.root, &t.rootName, &t.children, &t.publications, &t.unidentified, &t.generated, &t.policies,
 	}, func() error {
 		f.byOID[oid] = t
-		t.publications, t.unidentified = nil, nil
+		t.publications, t.unidentified, t.generated = nil, nil, nil
 		return nil
 	})
 	if err != nil {

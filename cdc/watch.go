@@ -87,20 +87,24 @@ func WatchPublication(ctx context.Context, conn *pgx.Conn, cfg Config, tables []
 	if len(rels) == 0 {
 		return w, nil
 	}
-	if err := w.restore(ctx, conn, cfg, rels); err != nil {
+	listed := columns
+	if !cfg.ListColumns {
+		listed = nil
+	}
+	if err := w.restore(ctx, conn, cfg, rels, listed); err != nil {
 		return w, err
 	}
 	return w, w.members(ctx, conn, cfg, rels, columns)
 }
 
 // restore makes the publication suit, or says what would.
-func (w *Watched) restore(ctx context.Context, conn *pgx.Conn, cfg Config, rels []*change.Relation) error {
-	plan, err := planPublication(ctx, conn, cfg.Publication, rels)
+func (w *Watched) restore(ctx context.Context, conn *pgx.Conn, cfg Config, rels []*change.Relation, columns func(Name) []string) error {
+	plan, err := planPublication(ctx, conn, cfg.Publication, rels, columns)
 	if err != nil || len(plan.problems) == 0 && len(plan.statements) == 0 {
 		return err
 	}
 	if len(plan.problems) == 0 {
-		_, err = ensurePublication(ctx, conn, cfg.Publication, rels, restorePatience)
+		_, err = ensurePublication(ctx, conn, cfg.Publication, rels, columns, restorePatience)
 		if err == nil {
 			w.Restored = plan.statements
 			return nil

@@ -222,13 +222,7 @@ func (c *checker) database(ctx context.Context) {
 	if c.conn == nil {
 		return
 	}
-	var columns func(*change.Relation) []string
-	if c.mapping != nil {
-		columns = func(rel *change.Relation) []string {
-			return c.mapping.Columns(mapping.TableName{Schema: rel.Schema, Name: rel.Name})
-		}
-	}
-	list, err := cdc.Check(ctx, c.databaseConfig(), c.relations, columns)
+	list, err := cdc.Check(ctx, c.databaseConfig(), c.relations, columnsOf(c.file, c.relations))
 	if err != nil {
 		c.refused("database", err)
 	}

@@ -30,7 +30,7 @@ func (r *runner) dryRun(ctx context.Context, stop <-chan struct{}, db cdc.Config
 	if err != nil {
 		return unlessDone(ctx, err)
 	}
-	_, err = cdc.EnsurePublication(ctx, conn, db.Publication, found.relations)
+	_, err = cdc.EnsurePublication(ctx, conn, db.Publication, found.relations, listed(db, found.mapping))
 	_ = conn.Close(context.WithoutCancel(ctx)) // nothing was left undone on it
 	if err != nil {
 		return unlessDone(ctx, err)

@@ -113,7 +113,7 @@ func (m *migrateCommand) run(ctx context.Context) error {
 		names = append(names, cdc.Name{Schema: t.Schema, Table: t.Name})
 	}
 	if m.sql {
-		return m.printSQL(ctx, conn, names)
+		return m.printSQL(ctx, conn, file, names)
 	}
 	relations, err := cdc.Describe(ctx, conn, names)
 	if err != nil {
@@ -135,7 +135,7 @@ func (m *migrateCommand) run(ctx context.Context) error {
 	if m.recreate {
 		err = m.recreateSlot(ctx, conn, book, file, relations, &done)
 	} else {
-		err = m.setUp(ctx, conn, book, relations, &done)
+		err = m.setUp(ctx, conn, book, file, relations, &done)
 	}
 	if err != nil {
 		return err
@@ -144,7 +144,11 @@ func (m *migrateCommand) run(ctx context.Context) error {
 }
 
 // setUp makes what is missing, as run does.
-func (m *migrateCommand) setUp(ctx context.Context, conn *pgx.Conn, book *ledger.Ledger, relations []*change.Relation, done *migrated) error {
+func (m *migrateCommand) setUp(ctx context.Context, conn *pgx.Conn, book *ledger.Ledger, file *mapping.File, relations []*change.Relation, done *migrated) error {
+	columns, err := m.columns(file, relations)
+	if err != nil {
+		return err
+	}
 	server, err := cdc.Identify(ctx, m.db)
 	if err != nil {
 		return err
@@ -160,7 +164,7 @@ func (m *migrateCommand) setUp(ctx context.Context, conn *pgx.Conn, book *ledger
 			return &cdc.SlotMissingError{Slot: m.db.Slot}
 		}
 	}
-	if done.PublicationCreated, err = cdc.EnsurePublication(ctx, conn, m.db.Publication, relations); err != nil {
+	if done.PublicationCreated, err = cdc.EnsurePublication(ctx, conn, m.db.Publication, relations, columns); err != nil {
 		return err
 	}
 	slot, err := cdc.EnsureSlot(ctx, m.db)
@@ -215,13 +219,34 @@ func (m *migrateCommand) report(done migrated) error {
 	return nil
 }
 
+// columns are the columns that the publication is to list; nil for whole tables.
+func (m *migrateCommand) columns(file *mapping.File, relations []*change.Relation) (func(cdc.Name) []string, error) {
+	if !m.db.ListColumns {
+		return nil, nil
+	}
+	compiled, err := mapping.Compile(file, relations, nil)
+	if err != nil {
+		return nil, err
+	}
+	return listed(m.db, compiled), nil
+}
+
 // printSQL prints what a DBA has to run, in an order that works.
-func (m *migrateCommand) printSQL(ctx context.Context, conn *pgx.Conn, names []cdc.Name) error {
+func (m *migrateCommand) printSQL(ctx context.Context, conn *pgx.Conn, file *mapping.File, names []cdc.Name) error {
 	role := m.role
 	if role == "" {
 		role = conn.Config().User
 	}
-	statements, err := cdc.SetupSQL(ctx, conn, m.db, names, role)
+	// What a table looks like anybody may know, rights to it or not.
+	relations, err := cdc.DescribeUnread(ctx, conn, names)
+	if err != nil {
+		return err
+	}
+	columns, err := m.columns(file, relations)
+	if err != nil {
+		return err
+	}
+	statements, err := cdc.SetupSQL(ctx, conn, m.db, names, role, columns)
 	if err != nil {
 		return err
 	}

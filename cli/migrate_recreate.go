@@ -91,7 +91,7 @@ func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book 
 	if err := cdc.DropSlot(ctx, conn, m.db.Slot); err != nil {
 		return err
 	}
-	if done.PublicationCreated, err = cdc.EnsurePublication(ctx, conn, m.db.Publication, relations); err != nil {
+	if done.PublicationCreated, err = cdc.EnsurePublication(ctx, conn, m.db.Publication, relations, listed(m.db, compiled)); err != nil {
 		return err
 	}
 	if in.PublicationHash, err = cdc.PublicationHash(ctx, conn, m.db.Publication); err != nil {

@@ -108,9 +108,6 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 
 // work sets the road up and walks it until it is told to stop.
 func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
-	if err := notBuilt(r.cfg); err != nil {
-		return err
-	}
 	limitMemory(int64(r.cfg.Delivery.BufferBytes))
 	db := databaseConfig(r.cfg, r.log)
 	crm, err := r.client()
@@ -138,16 +135,6 @@ func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
 		return p.Run(ctx, stop)
 	})
 	return group.Wait()
-}
-
-// notBuilt refuses settings that promise what this version does not do: to go on
-// without would be worse than to stop.
-func notBuilt(cfg *config.Config) error {
-	var wrong problems
-	if cfg.Source.PublishColumns == "mapped" {
-		wrong.lines = append(wrong.lines, "PGCRM_PUBLISH_COLUMNS: this version publishes whole tables only; unset it")
-	}
-	return wrong.err()
 }
 
 // limitMemory has the garbage collector keep the process near what its buffer
@@ -202,7 +189,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Slot: db.Slot, Publication: db.Publication,
 		MappingHash: found.mapping.Hash(), PortalID: found.portal,
 	}
-	if err := establish(ctx, db, book, found.relations, &instance, r.log); err != nil {
+	if err := establish(ctx, db, book, found, &instance, r.log); err != nil {
 		book.Close()
 		return nil, nil, err
 	}
@@ -342,6 +329,7 @@ func databaseConfig(cfg *config.Config, log *slog.Logger) cdc.Config {
 		URL:         cfg.Source.URL.Value,
 		Slot:        cfg.Source.Slot,
 		Publication: cfg.Source.Publication,
+		ListColumns: cfg.Source.PublishColumns == "mapped",
 		Logger:      log,
 	}
 }

@@ -116,7 +116,7 @@ func (s *survey) lookAtDatabase(ctx context.Context, db cdc.Config, file *mappin
 			}
 		}
 	}
-	if err := wrong.add(cdc.Preflight(ctx, db, described)); err != nil {
+	if err := wrong.add(cdc.Preflight(ctx, db, described, columnsOf(file, tables))); err != nil {
 		return errors.Join(failed, err)
 	}
 	if err := wrong.err(); err != nil {
@@ -200,6 +200,32 @@ func propertiesOf(definitions []hubspot.Definition) []mapping.Property {
 	return properties
 }
 
+// listed are the columns that the publication is to list; nil for whole tables.
+func listed(db cdc.Config, m *mapping.Mapping) func(cdc.Name) []string {
+	if !db.ListColumns {
+		return nil
+	}
+	return func(name cdc.Name) []string {
+		return m.Columns(mapping.TableName{Schema: name.Schema, Name: name.Table})
+	}
+}
+
+// columnsOf tells which columns of a table are read. The portal is not asked, on
+// which that does not depend. It is nil where the mapping does not suit the
+// tables, which is said elsewhere.
+func columnsOf(file *mapping.File, relations []*change.Relation) func(*change.Relation) []string {
+	if file == nil {
+		return nil
+	}
+	m, err := mapping.Compile(file, relations, nil)
+	if err != nil {
+		return nil
+	}
+	return func(rel *change.Relation) []string {
+		return m.Columns(mapping.TableName{Schema: rel.Schema, Name: rel.Name})
+	}
+}
+
 // tableNames lists the mapped tables for people.
 func tableNames(relations []*change.Relation) string {
 	names := make([]string, len(relations))
@@ -216,7 +242,7 @@ func tableNames(relations []*change.Relation) string {
 // Before it makes anything it refuses a state that belongs to another set-up.
 // Where there is a checkpoint the slot must be there: one made anew would leave
 // out what came between.
-func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, relations []*change.Relation, in *ledger.Instance, log *slog.Logger) error {
+func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, found *survey, in *ledger.Instance, log *slog.Logger) error {
 	known, err := recognise(ctx, book, *in)
 	if err != nil {
 		return err
@@ -231,7 +257,7 @@ func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, relation
 			return cmp.Or[error](err, &cdc.SlotMissingError{Slot: db.Slot})
 		}
 	}
-	created, err := cdc.EnsurePublication(ctx, conn, db.Publication, relations)
+	created, err := cdc.EnsurePublication(ctx, conn, db.Publication, found.relations, listed(db, found.mapping))
 	if err != nil {
 		return err
 	}
