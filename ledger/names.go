@@ -17,7 +17,7 @@ type names struct {
 	mu      sync.RWMutex
 	targets map[*change.Target]*targetNames
 	sources map[*change.Source]int16
-	tables  map[int16]string // by the number of a source
+	tables  map[int16]string         // by the number of a source
 	feeding map[int16]map[int16]bool // by target, its sources, past ones too
 }
 

@@ -47,7 +47,9 @@ func (l *Ledger) BackfillSentTo(ctx context.Context, id int64, chunk int, sentTo
 	}
 	t := l.transaction(0, 0)
 	t.add(sentStatement, wireInt8(id), key.bytes())
-	t.add(sendStatement, wireInt8(id), wireInt4(chunk), packRows(rows))
+	if len(rows) > 0 {
+		t.add(sendStatement, wireInt8(id), wireInt4(chunk), packRows(rows))
+	}
 	return explainSettle(t.commit(ctx))
 }
 

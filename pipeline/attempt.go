@@ -33,10 +33,10 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if a.settled {
 		return outcome{entry: e, name: Unchanged}, true
 	}
-	if e.GoneOnly && a.now == nil {
+	if e.GoneOnly && (a.now == nil || a.foreign()) {
 		return outcome{entry: e, name: Unchanged}, true // nothing was delivered from the row
 	}
-	if e.Archives() {
+	if a.archives() {
 		return outcome{}, false
 	}
 	if a.renames() {
@@ -50,7 +50,7 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if len(o.letters) > 0 {
 		o.name = Parked
 	}
-	if a.pays() || a.moved() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
+	if a.pays() || a.moved() || a.adopts() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
 		o.delivery = a.delivery(a.diff.Settled)
 		o.delivery.At = time.Time{} // nothing was sent
 	}
@@ -96,7 +96,7 @@ func (a *attempt) job() sink.Job {
 // outcome turns the CRM's verdict into what the ledger must remember.
 func (a *attempt) outcome(v sink.Verdict) outcome {
 	e := a.entry
-	if e.Archives() {
+	if a.archives() {
 		return a.archived(v)
 	}
 	o := outcome{
@@ -138,6 +138,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 			}
 		}
 		d.CRMID, d.Delivered = v.CRMID, done
+		d.Correlation, d.Latency = v.Correlation, o.answered.Sub(e.Since)
 		o.delivery, o.name, o.sent = d, Delivered, a.diff.Send
 	case sink.Skipped:
 		o.name = Skipped
@@ -200,6 +201,9 @@ func (a *attempt) delivery(settled []int) *ledger.Delivery {
 		Facts:     make([]change.Fact, len(e.Source.Target.Properties)),
 		Delivered: settled,
 		At:        a.Now(),
+	}
+	for _, o := range e.Also {
+		d.Also = append(d.Also, ledger.Feeder{Source: o.Source, Row: o.Row})
 	}
 	if a.renames() {
 		d.OldKey = e.OldKey

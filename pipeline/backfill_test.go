@@ -186,8 +186,9 @@ func TestB4ProgressBeforeAndAfter(t *testing.T) {
 	})
 }
 
-// Rows that an earlier process sent without settling them are sent again without
-// a look at the ledger, and so is what the stream says of them meanwhile.
+// What an earlier process sent of a chunk that it did not settle is known to
+// nobody: whatever the row says next is sent without comparison, be it the chunk,
+// the stream, or the row's being there again long after.
 func TestB4ACutOffChunkIsInDoubt(t *testing.T) {
 	cutOff := func(l *lab, a string) {
 		l.before(1, a, null)
@@ -196,6 +197,7 @@ func TestB4ACutOffChunkIsInDoubt(t *testing.T) {
 			id := l.state.addBackfill(ledger.Backfill{Table: "public.t0", Object: "companies0", Match: "key"})
 			b := l.state.backfill(id)
 			b.SentTo, b.State = []string{"2"}, ledger.Running
+			l.state.sent = []ledger.SentChunk{{Backfill: id, Number: 1, Table: b.Table, Object: b.Object, Match: b.Match, Rows: []ledger.SentRow{{Key: "k1", Row: "1"}}}}
 			// The earlier process sent {a: 2, b: 2}, and settled nothing.
 			l.knows(1, change.Position{LSN: firstLSN - 100, Ordinal: 1}, known("1"), change.Fact{})
 			r := l.history.records[0]
@@ -219,6 +221,50 @@ func TestB4ACutOffChunkIsInDoubt(t *testing.T) {
 			l.saved(l.commit(1, "1", null))
 			l.crmHas(1, "1", "")
 		})
+	})
+	t.Run("the row is deleted and comes back", func(t *testing.T) {
+		inLab(t, traits{}, func(l *lab) {
+			cutOff(l, "1")
+			l.locked(func() { l.commitLate(0, rowChange{before: l.pg.rows[rowID{0, 1}]}) })
+			p := l.run(shape{})
+			l.loaded()
+			l.crmHas(1, "2", "2")
+			l.crash(p, 0)
+			l.run(shape{}) // nor does the next process know
+			l.until("it streams", func() bool { return l.pg.holder != nil && l.state.epoch == 3 })
+			l.saved(l.commit(1, "1", null)) // what the ledger knew, and NULL
+			l.crmHas(1, "1", "")
+		})
+	})
+	t.Run("a load that was cancelled", func(t *testing.T) {
+		inLab(t, traits{}, func(l *lab) {
+			cutOff(l, "1")
+			l.locked(func() { l.state.backfills[0].State = ledger.Cancelled })
+			l.run(shape{})
+			l.until("it streams", func() bool { return l.pg.holder != nil && l.state.epoch == 2 })
+			l.saved(l.commit(1, "1", same))
+			l.crmHas(1, "1", "2")
+		})
+	})
+}
+
+// The keys of a chunk's records are on disk before one of them is sent.
+func TestB4TheRecordsOfAChunkAreWrittenAhead(t *testing.T) {
+	inLab(t, traits{}, func(l *lab) {
+		l.before(1, "1", "2")
+		l.onCall = func(p *process, what string) callFate {
+			if what == "settle" && p == l.procs[0] {
+				return callFate{err: errNetwork}
+			}
+			return callFate{}
+		}
+		p := l.run(shape{backfill: true})
+		l.until("the chunk is sent", func() bool { return l.history.records[0].values == [2]string{"1", "2"} })
+		l.crash(p, 0)
+		l.commit(1, "1", null)
+		l.run(shape{backfill: true})
+		l.loaded()
+		l.crmHas(1, "1", "")
 	})
 }
 

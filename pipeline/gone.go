@@ -65,7 +65,7 @@ func (j *job) findGone(ctx context.Context) error {
 			j.Log.Info("gone_rows_found", "table", j.Table, "rows", found)
 			return nil
 		}
-		if err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, []string{cursor}) }); err != nil {
+		if err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, 0, []string{cursor}, nil) }); err != nil {
 			return err
 		}
 	}
@@ -145,6 +145,30 @@ func (l *loads) enqueueGone(ctx context.Context, w *window, ev *change.Event, ch
 		}
 	}
 	return nil
+}
+
+// sentGone names the records of rows that are to be treated as deleted if the
+// chunk does not hold them.
+func (j *job) sentGone(ctx context.Context, gone [][]string, rows [][]change.Value) (sent []ledger.SentRow, err error) {
+	there := keysOfRows(j.table, rows)
+	for i, key := range gone {
+		if there[keyOf(key)] {
+			continue
+		}
+		row := j.Keys[j.first+i]
+		var keys []string
+		err := j.persist(ctx, "ledger_keys", func() (err error) {
+			keys, err = j.Ledger.KeysOf(ctx, j.source, row)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range keys {
+			sent = append(sent, ledger.SentRow{Key: k, Row: row})
+		}
+	}
+	return sent, nil
 }
 
 // GoneLoad asks for the rows of a mapping to be found that are gone.

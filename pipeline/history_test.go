@@ -173,10 +173,6 @@ func (h *history) holds(r *record, slot int, value cell) bool {
 		return false
 	case !value.null:
 		return r.exists && r.values[slot] == value.text
-	case r.void[slot] > 0:
-		// The row was deleted, and is there again. What a chunk sent of it that was
-		// cut off is known to nobody then.
-		return true
 	case r.written[slot]:
 		return r.values[slot] == ""
 	}

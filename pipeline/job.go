@@ -43,7 +43,9 @@ type job struct {
 	ledger.Backfill
 	source *change.Source
 	table  *change.Relation
-	chunks int // read so far, for tokens
+	chunks int // read so far
+	first  int // of Keys, in the chunk that is read
+	reads  int // of chunks, those that are read again too; for tokens
 }
 
 // unreadableError says why rows cannot be read.
@@ -74,44 +76,28 @@ func (j *job) run(ctx context.Context) error {
 		return j.runKeys(ctx)
 	}
 	next := Range{Table: j.table, After: j.DoneTo, Limit: j.ChunkRows, Where: j.Where}
-	doubt := j.distrust()
-	if inDoubt(j.Backfill) {
-		next.UpTo, doubt = j.SentTo, sink.ChunkInDoubt
-	}
 	for {
-		chunk, err := j.chunk(ctx, next, doubt)
-		if err != nil {
+		chunk, err := j.chunk(ctx, next)
+		if err != nil || chunk.Done {
 			return err
 		}
-		switch {
-		case !chunk.Done:
-			next.After = chunk.Last
-		case next.UpTo != nil:
-			// What may have been sent has been sent again; the rest is new.
-			next.After, next.UpTo, doubt = j.SentTo, nil, j.distrust()
-		default:
-			return nil
-		}
+		next.After = chunk.Last
 	}
 }
 
-// runKeys reads single rows. Those of a request that an earlier process had
-// begun are all in doubt.
+// runKeys reads single rows.
 func (j *job) runKeys(ctx context.Context) error {
 	keys, err := splitKeys(j.table, j.Keys)
 	if err != nil {
 		return &unreadableError{err}
 	}
-	doubt := j.distrust()
-	if inDoubt(j.Backfill) {
-		doubt = sink.ChunkInDoubt
-	}
 	for len(keys) > 0 {
 		n := min(len(keys), j.ChunkRows)
-		if _, err := j.chunk(ctx, Range{Table: j.table, Keys: keys[:n]}, doubt); err != nil {
+		if _, err := j.chunk(ctx, Range{Table: j.table, Keys: keys[:n]}); err != nil {
 			return err
 		}
 		keys = keys[n:]
+		j.first += n
 	}
 	return nil
 }
@@ -143,12 +129,16 @@ func splitKeys(table *change.Relation, rows []string) ([][]string, error) {
 
 // chunk brings a chunk into the queue. One that the reader does not take, since
 // its snapshot was too old, is read again.
-func (j *job) chunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, error) {
+func (j *job) chunk(ctx context.Context, r Range) (Chunk, error) {
+	if err := j.stillWanted(ctx); err != nil {
+		return Chunk{}, err
+	}
+	j.chunks++
 	for {
 		if err := j.awaitRoom(ctx); err != nil {
 			return Chunk{}, err
 		}
-		chunk, taken, err := j.tryChunk(ctx, r, doubt)
+		chunk, taken, err := j.tryChunk(ctx, r)
 		if err != nil || taken {
 			return chunk, err
 		}
@@ -159,16 +149,32 @@ func (j *job) chunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, erro
 	}
 }
 
+// errCancelled ends a backfill that somebody has cancelled.
+var errCancelled = errors.New("cancelled")
+
+func (j *job) stillWanted(ctx context.Context) error {
+	open := false
+	err := j.persist(ctx, "backfill_open", func() (err error) {
+		open, err = j.Ledger.BackfillOpen(ctx, j.ID)
+		return err
+	})
+	if err == nil && !open {
+		return errCancelled
+	}
+	return err
+}
+
 // tryChunk reads a chunk between two marks and reports whether the reader has
 // put it into the queue.
-func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, bool, error) {
-	j.chunks++
+func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
+	j.reads++
 	w := &window{
-		token:    fmt.Sprintf("%d-%d-%d", j.state.Epoch, j.ID, j.chunks),
+		token:    fmt.Sprintf("%d-%d-%d", j.state.Epoch, j.ID, j.reads),
 		table:    j.table,
 		source:   j.source,
 		backfill: j.ID,
-		doubt:    doubt,
+		number:   j.chunks,
+		doubt:    j.distrust(),
 		verdict:  make(chan bool, 1),
 		touched:  map[string]touch{},
 	}
@@ -184,25 +190,32 @@ func (j *job) tryChunk(ctx context.Context, r Range, doubt sink.Doubt) (Chunk, b
 	if err != nil {
 		return Chunk{}, false, &unreadableError{err}
 	}
-	switch {
-	case len(r.Keys) > 0:
+	if len(r.Keys) > 0 {
 		chunk.Last = r.Keys[len(r.Keys)-1]
-	case r.UpTo != nil && chunk.Done:
-		chunk.Last = r.UpTo
 	}
 	if len(chunk.Last) == 0 {
 		j.loads.setWindow(nil)
 		return chunk, true, nil // no rows
 	}
-	if r.UpTo == nil {
-		j.unfit.begun(j.source, j.ID)
-		// Written ahead: what is sent from here on is not in the log.
-		err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, chunk.Last) })
-		if err != nil {
-			return Chunk{}, false, err
-		}
+	mapped, err := j.mapRows(chunk.Rows)
+	if err != nil {
+		return Chunk{}, false, err
 	}
-	j.loads.fill(w, chunk)
+	j.unfit.begun(j.source, j.ID)
+	// Written ahead: what is sent from here on is not in the log.
+	sent := sentRows(mapped)
+	gone, err := j.sentGone(ctx, w.gone, chunk.Rows)
+	if err != nil {
+		return Chunk{}, false, err
+	}
+	sent = append(sent, gone...)
+	err = j.persist(ctx, "backfill_sent_to", func() error {
+		return j.Ledger.BackfillSentTo(ctx, j.ID, j.chunks, chunk.Last, sent)
+	})
+	if err != nil {
+		return Chunk{}, false, err
+	}
+	j.loads.fill(w, chunk, mapped)
 	err = failpoint.Around("high_mark", func() error { return j.Source.Mark(ctx, w.token+" "+highMark) })
 	if err != nil {
 		return Chunk{}, false, err
@@ -223,8 +236,8 @@ func (l *loads) setWindow(w *window) {
 
 // fill gives the window its rows. The reader does not look at them before it
 // has seen the high mark, which is written after this.
-func (l *loads) fill(w *window, chunk Chunk) {
+func (l *loads) fill(w *window, chunk Chunk, mapped []mappedRow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w.chunk = chunk
+	w.chunk, w.mapped = chunk, mapped
 }

@@ -21,69 +21,6 @@ const (
 	requestPoll = time.Second
 )
 
-// recall finds out, before anything is read, which rows an earlier process sent
-// without settling their chunk. Until they are settled, they and what the stream
-// says of them are sent without comparison.
-func (l *loads) recall(ctx context.Context) error {
-	backfills, err := l.s.Ledger.Backfills(ctx)
-	if err != nil {
-		return ofLedger(err)
-	}
-	for _, b := range backfills {
-		source, table := l.s.sourceOf(b), l.tables[b.Table]
-		if source == nil || table == nil {
-			continue
-		}
-		l.s.unfit.recall(source, b)
-		if !inDoubt(b) {
-			continue
-		}
-		rows := map[string]bool{}
-		if len(b.Keys) > 0 {
-			keys, _ := splitKeys(table, b.Keys) // what cannot be read was not sent
-			for _, key := range keys {
-				rows[keyOf(key)] = true
-				b.SentTo = key // the request is carried out again from its first row on
-			}
-			l.recallRows(b, doubtfulRows{source: source, rows: rows})
-			continue
-		}
-		err := l.between(ctx, table, b, func(c Chunk) {
-			for _, row := range c.Rows {
-				if key, ok := rowKey(table, table, row); ok {
-					rows[key] = true
-				}
-			}
-		})
-		if err != nil && (ctx.Err() != nil || l.s.Source.Transient(err)) {
-			return err
-		}
-		l.recallRows(b, doubtfulRows{source: source, rows: rows, all: err != nil})
-	}
-	return nil
-}
-
-func (l *loads) recallRows(b ledger.Backfill, d doubtfulRows) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	d.end = keyOf(b.SentTo)
-	l.doubtful[b.ID] = d
-	l.doubts.Store(true)
-	l.s.Log.Info("backfill_rows_in_doubt", "backfill", b.ID, "table", b.Table, "rows", len(d.rows), "all", d.all)
-}
-
-// inDoubt reports whether rows of the backfill may have been sent that were not
-// settled.
-func inDoubt(b ledger.Backfill) bool {
-	if b.Reason == GoneRows {
-		return false // it sends nothing
-	}
-	if len(b.Keys) > 0 {
-		return len(b.SentTo) > 0 // it is carried out again from its first row on
-	}
-	return len(b.SentTo) > 0 && keyOf(b.SentTo) != keyOf(b.DoneTo)
-}
-
 // sourceOf finds the mapping that the backfill was asked for, nil where it is
 // mapped no longer.
 func (s *session) sourceOf(b ledger.Backfill) *change.Source {
@@ -93,22 +30,6 @@ func (s *session) sourceOf(b ledger.Backfill) *change.Source {
 		}
 	}
 	return nil
-}
-
-// between reads the rows that were sent and not settled, chunk by chunk.
-func (l *loads) between(ctx context.Context, table *change.Relation, b ledger.Backfill, each func(Chunk)) error {
-	after := b.DoneTo
-	for {
-		chunk, err := l.s.Source.Chunk(ctx, Range{Table: table, After: after, UpTo: b.SentTo, Limit: l.s.ChunkRows, Where: b.Where})
-		if err != nil {
-			return err
-		}
-		each(chunk)
-		if chunk.Done {
-			return nil
-		}
-		after = chunk.Last
-	}
 }
 
 // loadLoop waits for redo to be over and then works through the backfills: those
@@ -176,14 +97,14 @@ func (s *session) loadAll(ctx context.Context, backfills []ledger.Backfill) erro
 func (s *session) forgetUnmapped(ctx context.Context) error {
 	hashes, err := s.Ledger.SourceHashes(ctx)
 	if err != nil {
-		return err
+		return ofLedger(err)
 	}
 	for _, h := range hashes {
 		if s.sourceOf(ledger.Backfill{Table: h.Table, Object: h.Object, Match: h.Match}) != nil {
 			continue
 		}
 		if err := s.Ledger.ForgetSource(ctx, h); err != nil {
-			return err
+			return ofLedger(err)
 		}
 		s.Log.Info("mapping_gone", "table", h.Table, "object", h.Object, "note", "its rows are sent anew if it comes back")
 	}
@@ -281,6 +202,11 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 		err = j.run(ctx)
 	}
 	var unreadable *unreadableError
+	if errors.Is(err, errCancelled) {
+		s.loads.done(source, b)
+		s.Log.Info("backfill_cancelled", "backfill", b.ID, "table", b.Table, "rows", s.loads.forget(b.ID))
+		return nil
+	}
 	owed := errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err)
 	if owed && b.Reason != Asked {
 		s.postpone(b, unreadable.Error())

@@ -25,9 +25,7 @@ type loads struct {
 	window   *window
 	streamed map[uint32]uint64 // transactions that no snapshot has shown as complete
 	seq      uint64
-	chunks   []*sink.Chunk          // in the queue whole, not yet saved as done
-	doubtful map[int64]doubtfulRows // by backfill
-	doubts   atomic.Bool            // whether there are any
+	chunks   []*sink.Chunk // in the queue whole, not yet saved as done
 
 	// The reader's alone: it need not look at the rest for each row.
 	lastXID  uint32
@@ -42,20 +40,11 @@ type loads struct {
 	whole     map[*change.Source]int
 }
 
-// doubtfulRows are rows that an earlier process sent without settling them.
-type doubtfulRows struct {
-	source *change.Source
-	rows   map[string]bool
-	all    bool   // the rows could not be read: any may be one
-	end    string // the last of them
-}
-
 func newLoads(s *session) *loads {
 	l := &loads{
 		s:        s,
 		tables:   map[string]*change.Relation{},
 		streamed: map[uint32]uint64{},
-		doubtful: map[int64]doubtfulRows{},
 		current:  map[int64]*BackfillStatus{},
 		whole:    map[*change.Source]int{},
 
@@ -84,30 +73,6 @@ func (l *loads) touch(ev *change.Event, patches []change.Patch, left []*change.S
 		w.touch(ev, patches)
 		w.spoiled = w.spoiled || slices.Contains(left, w.source) // the chunk may be older than it
 	}
-}
-
-// doubt tells whether the changed row belongs to a chunk that an earlier process
-// sent for the mapping without settling it.
-func (l *loads) doubt(ev *change.Event, source *change.Source) sink.Doubt {
-	if !l.doubts.Load() {
-		return 0
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range l.doubtful {
-		if d.source != source {
-			continue
-		}
-		if d.all {
-			return sink.ChunkInDoubt
-		}
-		for _, row := range [...][]change.Value{ev.New, ev.Old} {
-			if key, ok := rowKey(l.tables[source.Table], ev.Relation, row); ok && d.rows[key] {
-				return sink.ChunkInDoubt
-			}
-		}
-	}
-	return 0
 }
 
 // mark handles a logical message. Marks of others, and those of an earlier
@@ -163,29 +128,25 @@ func (l *loads) complete(w *window) bool {
 
 // enqueue puts the chunk's rows into the queue, at the position of the high mark.
 func (l *loads) enqueue(ctx context.Context, w *window, ev *change.Event) (*sink.Chunk, error) {
-	chunk := &sink.Chunk{Backfill: w.backfill, Last: w.chunk.Last, Rows: len(w.chunk.Rows)}
-	row := change.Event{Kind: change.Insert, Snapshot: true, Relation: w.table, CommitTime: ev.CommitTime, XID: ev.XID}
-	for i, values := range w.chunk.Rows {
-		row.New = values
-		row.Pos = change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(i + 1)}
-		patches, err := l.s.Mapper.Map(&row, l.s.read.patches[:0])
-		if err != nil {
-			return nil, err
-		}
-		l.s.read.patches = patches
-		key, _ := w.rowKey(w.table, values)
-		for j := range patches {
-			p := &patches[j]
-			if p.Source != w.source {
-				continue
-			}
+	chunk := &sink.Chunk{Backfill: w.backfill, Number: w.number, Last: w.chunk.Last, Rows: len(w.chunk.Rows)}
+	for i := range w.mapped {
+		m := &w.mapped[i]
+		p := &m.patch
+		if len(w.touched) > 0 {
+			key, _ := w.rowKey(w.table, w.chunk.Rows[m.row])
 			props, left := w.rest(key, p)
 			if !left && p.Rejection == nil {
 				continue
 			}
 			p.Props = props
-			l.s.add(sink.Add{Patch: p, Pos: row.Pos, Commit: ev.CommitTime, Doubt: w.doubt, Chunk: chunk})
 		}
+		pos := change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(m.row + 1)} //nolint:gosec // rows of a chunk
+		l.s.add(sink.Add{Patch: p, Pos: pos, Commit: ev.CommitTime, Doubt: w.doubt, Chunk: chunk})
+	}
+	// The reader's mapper meets the catalog's description of the table: it learns
+	// types from it that the stream does not describe. This event asks nothing.
+	if _, err := l.s.Mapper.Map(&change.Event{Kind: change.Delete, Relation: w.table}, l.s.read.patches[:0]); err != nil {
+		return nil, err
 	}
 	if err := l.enqueueGone(ctx, w, ev, chunk); err != nil {
 		return nil, err
@@ -207,7 +168,7 @@ func (l *loads) progress(q *sink.Queue) []ledger.ChunkDone {
 			break
 		}
 		rows[c.Backfill] += int64(c.Rows)
-		done = append(done, ledger.ChunkDone{ID: c.Backfill, DoneTo: c.Last, Rows: l.rowsDone(c.Backfill) + rows[c.Backfill]})
+		done = append(done, ledger.ChunkDone{ID: c.Backfill, Number: c.Number, DoneTo: c.Last, Rows: l.rowsDone(c.Backfill) + rows[c.Backfill]})
 	}
 	return done
 }
@@ -232,10 +193,6 @@ func (l *loads) saved(done []ledger.ChunkDone) {
 	for _, d := range done {
 		if st := l.current[d.ID]; st != nil {
 			st.Rows = d.Rows
-		}
-		if l.doubtful[d.ID].end == keyOf(d.DoneTo) {
-			delete(l.doubtful, d.ID)
-			l.doubts.Store(len(l.doubtful) > 0)
 		}
 	}
 }

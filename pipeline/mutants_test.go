@@ -258,12 +258,8 @@ var mutants = []mutant{
 		"if first.EndedBefore(now) {", "if first != nil && now != nil {",
 	),
 	breaking(
-		"cut-off chunk compared", "pipeline/job.go",
-		"doubt = j.SentTo, sink.ChunkInDoubt", "doubt = j.SentTo, 0",
-	),
-	breaking(
-		"changes of a cut-off chunk's rows compared", "pipeline/loads.go",
-		"				return sink.ChunkInDoubt\n", "				return 0\n",
+		"cut-off chunk compared", "pipeline/recall.go",
+		"d.Facts[slot] = change.Fact{State: change.Unknown}", "d.Facts[slot].State = max(d.Facts[slot].State, 0)",
 	),
 	breaking(
 		"repairs and retries compared", "pipeline/job.go",
@@ -295,7 +291,7 @@ var mutants = []mutant{
 	),
 	breaking(
 		"chunk not written ahead", "pipeline/job.go",
-		"	if r.UpTo == nil {\n		// Written", "	if r.UpTo == nil && w == nil {\n		// Written",
+		"	sent := sentRows(mapped)\n", "	sent := sentRows(mapped[:0])\n",
 	),
 }
 

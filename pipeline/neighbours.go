@@ -116,6 +116,11 @@ type Ledger interface {
 	KeysOf(ctx context.Context, source *change.Source, row string) ([]string, error)
 	// DeliveredRows lists the rows from which records of a mapping were delivered.
 	DeliveredRows(ctx context.Context, table, object, match, after string, limit int) (rows []string, next string, err error)
+	// DeliveredFrom tells whether records were last delivered from these rows, as
+	// far as the rows' mappings go.
+	DeliveredFrom(ctx context.Context, target *change.Target, keys []string, rows []ledger.Feeder) ([]bool, error)
+	// BackfillOpen reports whether a backfill waits or runs.
+	BackfillOpen(ctx context.Context, id int64) (bool, error)
 	Fingerprint(text []byte) uint64
 	HasLetters() bool
 	Settle(ctx context.Context, s *ledger.Settlement) error
@@ -125,7 +130,9 @@ type Ledger interface {
 	AddBackfill(ctx context.Context, b ledger.Backfill) (int64, error)
 	SourceHashes(ctx context.Context) ([]ledger.SourceHash, error)
 	ForgetSource(ctx context.Context, s ledger.SourceHash) error
-	BackfillSentTo(ctx context.Context, id int64, sentTo []string) error
+	BackfillSentTo(ctx context.Context, id int64, chunk int, sentTo []string, rows []ledger.SentRow) error
+	// SentChunks lists what was sent of backfills and is not settled.
+	SentChunks(ctx context.Context) ([]ledger.SentChunk, error)
 	FinishBackfill(ctx context.Context, id int64) error
 	FailBackfill(ctx context.Context, id int64, message string) error
 	Hold(ctx context.Context, h ledger.Held) error

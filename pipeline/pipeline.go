@@ -15,12 +15,14 @@ import (
 
 // Config is what a Pipeline is made of.
 type Config struct {
-	Source    Source
-	Ledger    Ledger
-	Mapper    Mapper
-	Deliverer Deliverer
-	Recorder  Recorder
-	Log       *slog.Logger
+	Source Source
+	Ledger Ledger
+	Mapper Mapper
+	// ChunkMapper maps the rows of backfills, in another goroutine than Mapper.
+	ChunkMapper Mapper
+	Deliverer   Deliverer
+	Recorder    Recorder
+	Log         *slog.Logger
 
 	// Instance says who this set-up is; the server's part is filled in when the
 	// slot is held.

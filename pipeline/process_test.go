@@ -83,7 +83,7 @@ func (w *world) start(name string, sh shape) *process {
 		cfg.SourceHashes = append(cfg.SourceHashes, "h")
 	}
 	m.sources = cfg.Sources
-	cfg.Mapper = m
+	cfg.Mapper, cfg.ChunkMapper = m, &mapper{world: w, sources: cfg.Sources}
 	if !w.trace.off {
 		cfg.Log = slog.New(&traceLog{trace: w.trace, name: name})
 	}

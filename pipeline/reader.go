@@ -156,7 +156,7 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 				continue // nothing was delivered from the row
 			}
 		}
-		s.add(sink.Add{Patch: p, Pos: ev.Pos, Commit: ev.CommitTime, Doubt: redone | s.loads.doubt(ev, p.Source)})
+		s.add(sink.Add{Patch: p, Pos: ev.Pos, Commit: ev.CommitTime, Doubt: redone})
 	}
 	if len(s.read.weighing.pending) >= lookupRows {
 		return s.weighOutside(ctx)

@@ -26,6 +26,7 @@ type store struct {
 	records           map[recordKey]*stored
 	letters           map[letterKey]*letter
 	backfills         []*ledger.Backfill
+	sent              []ledger.SentChunk
 	hashes            map[string]string
 	settles           int
 	holds             []*ledger.Held
@@ -235,11 +236,15 @@ func (st *store) settle(s *ledger.Settlement) {
 		st.open(&s.Letters[i])
 	}
 	st.close(s)
+	for _, r := range s.Recalled {
+		st.settled(func(sent ledger.SentChunk) bool { return sent.Backfill == r.Backfill && sent.Number == r.Number })
+	}
 	for _, c := range s.Chunks {
 		b := st.backfill(c.ID)
 		b.DoneTo, b.Rows = slices.Clone(c.DoneTo), max(b.Rows, c.Rows)
 		st.trace.add("backfill %d done to %v", c.ID, c.DoneTo)
 		st.history.checkChunk(b, c.DoneTo)
+		st.settled(func(sent ledger.SentChunk) bool { return sent.Backfill == c.ID && sent.Number <= c.Number })
 		if c.Last {
 			b.State = ledger.Done
 		}
@@ -406,10 +411,27 @@ func (b *book) ForgetSource(ctx context.Context, h ledger.SourceHash) error {
 	})
 }
 
-func (b *book) BackfillSentTo(ctx context.Context, id int64, sentTo []string) error {
+func (b *book) SentChunks(ctx context.Context) (sent []ledger.SentChunk, err error) {
+	err = b.call(ctx, "sent chunks", func() error {
+		sent = slices.Clone(b.world.state.sent)
+		return nil
+	})
+	return sent, err
+}
+
+// settled takes chunks off the list of what was sent.
+func (st *store) settled(which func(c ledger.SentChunk) bool) {
+	st.sent = slices.DeleteFunc(st.sent, which)
+}
+
+func (b *book) BackfillSentTo(ctx context.Context, id int64, chunk int, sentTo []string, rows []ledger.SentRow) error {
 	return b.fenced(ctx, "sent to", 0, 0, func() {
 		f := b.world.state.backfill(id)
 		f.SentTo, f.State = slices.Clone(sentTo), ledger.Running
+		b.world.state.settled(func(c ledger.SentChunk) bool { return c.Backfill == id && c.Number == chunk })
+		b.world.state.sent = append(b.world.state.sent, ledger.SentChunk{
+			Backfill: id, Number: chunk, Table: f.Table, Object: f.Object, Match: f.Match, Rows: slices.Clone(rows),
+		})
 		b.trace.add("%s backfill %d sent to %v", b.name, id, sentTo)
 	})
 }
@@ -481,6 +503,19 @@ func (b *book) KeysOf(context.Context, *change.Source, string) ([]string, error)
 
 func (b *book) DeliveredRows(context.Context, string, string, string, string, int) ([]string, string, error) {
 	return nil, "", errors.New("no row is gone here")
+}
+
+func (b *book) DeliveredFrom(context.Context, *change.Target, []string, []ledger.Feeder) ([]bool, error) {
+	return nil, errors.New("no row is gone here")
+}
+
+func (b *book) BackfillOpen(ctx context.Context, id int64) (open bool, err error) {
+	err = b.call(ctx, "backfill open", func() error {
+		f := b.world.state.backfill(id)
+		open = f.State == ledger.Waiting || f.State == ledger.Running
+		return nil
+	})
+	return open, err
 }
 
 func (b *book) RequestLate(context.Context, time.Time, int, string) (int64, error) {

@@ -16,7 +16,9 @@ type window struct {
 	table    *change.Relation // as the catalog has it
 	source   *change.Source
 	backfill int64
+	number   int // of the chunk in the backfill
 	chunk    Chunk
+	mapped   []mappedRow
 	doubt    sink.Doubt
 	verdict  chan bool // whether the chunk was taken; buffered
 	// gone are primary keys of rows that are gone if the chunk lacks them.

@@ -90,7 +90,7 @@ func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
 		switch {
 		case done:
 			outcomes = append(outcomes, o)
-		case e.Archives():
+		case a.archives():
 			archives = append(archives, a)
 		default:
 			writes = append(writes, a)
@@ -174,6 +174,10 @@ type remembered struct {
 	now     *change.Record // what the CRM is known to hold; nil for nothing
 	settled bool           // every change of the entry is accounted for
 	renamed bool           // the rename is, whatever came after it
+	// ofRow is set where the record was last delivered from the entry's row, as far
+	// as its mapping goes. Only mappings that ask something of rows that are gone
+	// have it.
+	ofRow bool
 }
 
 // lookup asks the ledger what the CRM is known to hold, for as long as it takes.
@@ -192,7 +196,8 @@ func (s *session) lookup(ctx context.Context, target *change.Target, batch []*si
 	if err != nil {
 		return nil, err
 	}
-	return s.remember(batch, records), nil
+	found := s.remember(batch, records)
+	return found, s.findOrigins(ctx, target, batch, records, found)
 }
 
 // lookupKeys are the entries' keys, and after them their old ones.

@@ -48,9 +48,8 @@ func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Dif
 				d.Send = d.Send.Append(p.Slot, change.Set, p.Text)
 			}
 		case change.ClearIfDelivered:
-			delivered := fact.State != change.Never || e.Doubt&ChunkInDoubt != 0
 			switch {
-			case !delivered || holds(nil):
+			case fact.State == change.Never || holds(nil):
 				d.Settled = append(d.Settled, p.Slot)
 			case wasFutile(nil):
 				d.Futile = append(d.Futile, p.Slot)

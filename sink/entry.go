@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -15,10 +16,6 @@ const (
 	// so an earlier process may have sent a part of it without hearing the
 	// answer; or this one has.
 	Redone Doubt = 1 << iota
-	// ChunkInDoubt: the row belongs to a backfill chunk that an earlier process
-	// sent without settling it. Such chunks are not in the log, so a property
-	// that turned NULL counts as delivered.
-	ChunkInDoubt
 )
 
 // Entry is one version of one dirty record. While it is taken its exported
@@ -29,8 +26,10 @@ type Entry struct {
 	// Key is the record's match value; OldKey the one before, for a rename.
 	Key    string
 	OldKey string
-	// Row is the primary key of the row that the newest change came from.
-	Row string
+	// Row is the primary key of the row that the newest change came from, and Also
+	// holds the last rows of other mappings whose changes are in it.
+	Row  string
+	Also []Origin
 	// Props are the coalesced properties.
 	Props change.Props
 	// Rejection is set where no record can be addressed; Key is then made up of
@@ -43,7 +42,8 @@ type Entry struct {
 	Creates bool
 	// Gone is set where the newest change says that the row is gone, and GoneOnly
 	// where all of them do: then only a record that was delivered is touched.
-	Gone, GoneOnly bool
+	// GoneOwn is set where the row that is gone has another change in it.
+	Gone, GoneOnly, GoneOwn bool
 	// Reread is set where a value is missing that the stream will not bring.
 	Reread bool
 	// First and Newest are the positions of the oldest and the newest change in it.
@@ -69,6 +69,30 @@ type Entry struct {
 	aside bool  // not in the heap of those that are ready, for that reason
 }
 
+// Origin is a row that a change came from.
+type Origin struct {
+	Source *change.Source
+	Row    string
+}
+
+// holds reports whether a change of the patch's row is in the entry.
+func (e *Entry) holds(p *change.Patch) bool {
+	return e.Source == p.Source && e.Row == string(p.Row) ||
+		slices.ContainsFunc(e.Also, func(o Origin) bool { return o.Source == p.Source && o.Row == string(p.Row) })
+}
+
+// from moves the entry to the row of its newest change.
+func (e *Entry) from(source *change.Source, row []byte) {
+	if e.Source != source {
+		e.Also = slices.DeleteFunc(e.Also, func(o Origin) bool { return o.Source == source })
+		e.Also = append(e.Also, Origin{e.Source, e.Row})
+		e.Source = source
+	}
+	if e.Row != string(row) {
+		e.Row = string(row)
+	}
+}
+
 type entryState uint8
 
 const (
@@ -83,6 +107,8 @@ const (
 type Chunk struct {
 	// Backfill is the ledger's number of the backfill.
 	Backfill int64
+	// Number is the chunk's in the backfill.
+	Number int
 	// Last is the primary key of the chunk's last row.
 	Last []string
 	// Rows is the number of rows that the chunk read.
@@ -99,5 +125,9 @@ func (e *Entry) Archives() bool { return e.Gone && e.Source.OnDelete == change.A
 const entryOverhead = 400
 
 func (e *Entry) measure() int {
-	return entryOverhead + 2*len(e.Key) + 2*len(e.OldKey) + len(e.Row) + cap(e.Props)
+	size := entryOverhead + 2*len(e.Key) + 2*len(e.OldKey) + len(e.Row) + cap(e.Props)
+	for i := range e.Also {
+		size += 24 + len(e.Also[i].Row)
+	}
+	return size
 }

@@ -118,10 +118,8 @@ func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 		e.Props = slices.Clone(q.merged)
 	}
 	lane.rows.leave(e)
-	e.Source = p.Source
-	if e.Row != string(p.Row) {
-		e.Row = string(p.Row)
-	}
+	e.GoneOwn = p.Gone && !e.GoneOnly && e.holds(p)
+	e.from(p.Source, p.Row)
 	lane.rows.enter(e)
 	e.Whole = e.Whole || p.Whole
 	e.Creates = e.Creates || creates(p)

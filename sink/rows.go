@@ -13,13 +13,30 @@ type rowOf struct {
 }
 
 func (r rows) enter(e *Entry) {
-	if e.Rejection == nil && (e.Source.OnDelete != change.Ignore || e.Row != e.Key || e.OldKey != "") {
-		r[rowOf{e.Source, e.Row}] = e
+	if e.Rejection != nil {
+		return
+	}
+	r.enterRow(e, e.Source, e.Row, e.Row != e.Key || e.OldKey != "")
+	for _, o := range e.Also {
+		r.enterRow(e, o.Source, o.Row, o.Row != e.Key)
+	}
+}
+
+func (r rows) enterRow(e *Entry, source *change.Source, row string, named bool) {
+	if source.OnDelete != change.Ignore || named {
+		r[rowOf{source, row}] = e
 	}
 }
 
 func (r rows) leave(e *Entry) {
-	if at := (rowOf{e.Source, e.Row}); r[at] == e {
+	r.leaveRow(e, e.Source, e.Row)
+	for _, o := range e.Also {
+		r.leaveRow(e, o.Source, o.Row)
+	}
+}
+
+func (r rows) leaveRow(e *Entry, source *change.Source, row string) {
+	if at := (rowOf{source, row}); r[at] == e {
 		delete(r, at)
 	}
 }

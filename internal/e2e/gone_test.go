@@ -72,6 +72,57 @@ tables:
 	}
 }
 
+// Two tables feed a record: each deletion counts for the record that was
+// delivered from that row, whichever table was the last.
+func TestARowThatIsGoneIsOneOfTwoTables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `
+CREATE TABLE accounts (id bigint PRIMARY KEY, account bigint, name text);
+CREATE TABLE billing (id text PRIMARY KEY, account bigint, plan text);
+ALTER TABLE billing REPLICA IDENTITY FULL;
+INSERT INTO accounts SELECT 100 + g, g, 'Account ' || g FROM generate_series(1, 4) AS g;
+`, `
+version: 1
+tables:
+  accounts:
+    match: {account_id: account}
+    on_delete: {set: {customer_state: churned}}
+    properties: {name: name, customer_state: {const: active}}
+  billing:
+    match: {account_id: account}
+    on_delete: {set: {customer_plan: none}}
+    properties: {customer_plan: plan}
+`, hubspotsim.Unique("account_id"), hubspotsim.Enum("customer_state", "active", "churned"), hubspotsim.Enum("customer_plan", "none", "pro"))
+	w.seed(4)
+	p := w.start()
+	w.streams(p)
+	w.exec("INSERT INTO billing SELECT 'b' || g, g, 'pro' FROM generate_series(1, 3) AS g")
+	for id := 1; id <= 3; id++ {
+		w.arrives(p, id, "customer_state=active", "customer_plan=pro")
+	}
+	// Billing was the last to deliver 1: its account counts all the same, and only
+	// with what its own mapping says.
+	w.exec("DELETE FROM accounts WHERE account = 1")
+	w.arrives(p, 1, "customer_state=churned", "customer_plan=pro")
+	w.exec("UPDATE accounts SET name = 'Renamed' WHERE account = 2")
+	w.arrives(p, 2, "name=Renamed")
+	w.exec("DELETE FROM billing WHERE id = 'b2'")
+	w.arrives(p, 2, "customer_state=active", "customer_plan=none")
+	// A row that has another key now is the one that was delivered.
+	w.exec("UPDATE accounts SET id = 777 WHERE account = 3")
+	w.settles(p)
+	w.exec("DELETE FROM accounts WHERE id = 777")
+	w.arrives(p, 3, "customer_state=churned", "customer_plan=pro")
+	// Nothing was delivered from this one: its value is refused.
+	w.exec("INSERT INTO billing VALUES ('b4', 4, 'unheard of')")
+	w.settles(p)
+	w.exec("DELETE FROM billing WHERE id = 'b4'")
+	w.settles(p)
+	if why := w.lacks(4, "customer_plan="); why != "" {
+		t.Errorf("a row that nothing was delivered from counts as delivered: %s", why)
+	}
+}
+
 func TestARowThatIsGoneSetsWhatTheMappingSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, goneSchema, `
