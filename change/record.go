@@ -5,8 +5,9 @@ package change
 type Record struct {
 	// CRMID is HubSpot's id of the record, empty while unknown.
 	CRMID string
-	// Table and Row are the mapped table and the primary key of the row that the
-	// record was last delivered from; of a very long key what stands for it.
+	// Table is the mapped table that fed the record first, and Row the primary key
+	// of the row of it that the record was last delivered from; of a very long key
+	// what stands for it.
 	Table, Row string
 	// Accounted is the highest position up to which every property of every
 	// change of this record is delivered, superseded or in an open letter.

@@ -14,10 +14,17 @@ import (
 func (l *Ledger) DeliveredRows(ctx context.Context, table, object, match, after string, limit int) (rows []string, next string, err error) {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
-	found, _ := l.pool.Query(ctx, `SELECT encode(r.key, 'hex'), CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END
-		FROM record r JOIN target t ON t.id = r.target JOIN source s ON s.id = r.source
-		WHERE t.object = $2 AND t.match = $3 AND s.target = t.id AND s.table_name = $1 AND r.key > decode($4, 'hex')
-		ORDER BY r.key LIMIT $5`, table, object, match, after, limit)
+	found, _ := l.pool.Query(ctx, `WITH s AS (
+			SELECT s.target, s.id FROM source s JOIN target t ON t.id = s.target
+			WHERE t.object = $2 AND t.match = $3 AND s.table_name = $1)
+		SELECT encode(key, 'hex'), row_key FROM (
+			(SELECT r.key, CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END AS row_key
+				FROM s JOIN record r ON r.target = s.target AND r.source = s.id
+				WHERE r.key > decode($4, 'hex') ORDER BY r.key LIMIT $5)
+			UNION ALL
+			(SELECT f.key, f.row_key FROM s JOIN feeder f ON f.target = s.target AND f.source = s.id
+				WHERE f.key > decode($4, 'hex') ORDER BY f.key LIMIT $5)
+		) AS fed ORDER BY key LIMIT $5`, table, object, match, after, limit)
 	var row []byte
 	_, err = pgx.ForEachRow(found, []any{&next, &row}, func() error {
 		// A zero byte begins what stands for a long key, and for no row at all.

@@ -214,9 +214,6 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		return nil, ofLedger(err)
 	}
 	s.loads = newLoads(s)
-	if err := s.forgetUnmapped(ctx); err != nil {
-		return nil, err
-	}
 	if err := s.recall(ctx); err != nil {
 		return nil, err
 	}
