@@ -31,8 +31,8 @@ func newLinkCommand(env Environment) *cobra.Command {
 		Short: "Pair rows with records that exist, by a value that both have; --write sets the match property",
 		Long: `Lists the portal's records (a hundred a call), reads the table's rows, and pairs
 them where PROPERTY of exactly one record and COLUMN of exactly one row are the
-same: web addresses by their host, everything else without regard to case and
-space. It prints which pairs are unique, which rows are ambiguous, and which have
+same: web addresses by their host, or else by the domain that was registered
+(shop.acme.co.uk is acme.co.uk), everything else without regard to case and space. It prints which pairs are unique, which rows are ambiguous, and which have
 no record.
 
 With --write the match property of each unique pair's record is set to the row's

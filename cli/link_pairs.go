@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/sink/hubspot"
 )
@@ -20,9 +23,10 @@ type pairing struct {
 	without int               // rows without a value
 }
 
-type pairedRecord struct{ id, match string }
+// normal is the value itself, as compared; a web address is listed under its root.
+type pairedRecord struct{ id, match, normal string }
 
-type pairedRow struct{ row, key, value string }
+type pairedRow struct{ row, key, value, normal string }
 
 // newPairing knows by its name whether a property holds web addresses.
 func newPairing(property string) *pairing {
@@ -38,7 +42,7 @@ func (p *pairing) addRecord(id, value, match string) {
 		p.taken[match] = id
 	}
 	if v := p.normal(value); v != "" {
-		p.records[v] = append(p.records[v], pairedRecord{id, match})
+		p.records[p.root(v)] = append(p.records[p.root(v)], pairedRecord{id, match, v})
 	}
 }
 
@@ -48,17 +52,30 @@ func (p *pairing) addRow(row, key, value string) {
 		p.without++
 		return
 	}
-	p.rows[v] = append(p.rows[v], pairedRow{row, key, value})
+	p.rows[p.root(v)] = append(p.rows[p.root(v)], pairedRow{row, key, value, v})
 }
 
-// normal is what two values must share: the host of a web address, or the text
-// without regard to case and to space.
+// normal is the host of a web address, or the text without regard to case and to
+// space.
 func (p *pairing) normal(value string) string {
 	s := strings.Join(strings.Fields(strings.ToLower(value)), " ")
 	if p.web {
 		s = host(s)
 	}
 	return s
+}
+
+// root is what two values must share: of a host the domain that somebody has
+// registered, acme.co.uk for shop.acme.co.uk; else the value itself.
+func (p *pairing) root(normal string) string {
+	if !p.web {
+		return normal
+	}
+	root, err := publicsuffix.EffectiveTLDPlusOne(normal)
+	if err != nil {
+		return normal // an address in numbers, a name without a dot
+	}
+	return root
 }
 
 // host takes scheme, user, port, path and a leading www. away from an address.
@@ -76,7 +93,11 @@ func host(s string) string {
 	if name, port, ok := strings.Cut(s, ":"); ok && strings.Trim(port, "0123456789") == "" {
 		s = name
 	}
-	return strings.TrimPrefix(strings.Trim(s, ". "), "www.")
+	s = strings.TrimPrefix(strings.Trim(s, ". "), "www.")
+	if ascii, err := idna.Lookup.ToASCII(s); err == nil {
+		return ascii // münchen.example is xn--mnchen-3ya.example
+	}
+	return s
 }
 
 // The states of a row.
@@ -131,9 +152,31 @@ func (p *pairing) result(account hubspot.Account, src *change.Source) *linked {
 	return out
 }
 
-// pair decides about one row, given all rows and records that share its value.
+// closest keeps to the records that have the row's very host, and where there are
+// some, to the rows that have it as well. A root that several share says less.
+func closest(r pairedRow, rows []pairedRow, records []pairedRecord) ([]pairedRow, []pairedRecord) {
+	var same []pairedRecord
+	for _, rec := range records {
+		if rec.normal == r.normal {
+			same = append(same, rec)
+		}
+	}
+	if len(same) == 0 {
+		return rows, records
+	}
+	var alike []pairedRow
+	for _, other := range rows {
+		if other.normal == r.normal {
+			alike = append(alike, other)
+		}
+	}
+	return alike, same
+}
+
+// pair decides about one row, given all rows and records that share its root.
 func (p *pairing) pair(r pairedRow, rows []pairedRow, records []pairedRecord, match string) pair {
 	one := pair{Row: r.row, Key: r.key, Value: r.value}
+	rows, records = closest(r, rows, records)
 	if id, ok := p.taken[r.key]; ok {
 		one.State, one.CRMID = pairLinked, id
 		return one

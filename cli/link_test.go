@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/sink/hubspot"
 	"github.com/pgcrm/pgcrm/sink/hubspot/hubspotsim"
 )
 
@@ -86,6 +88,35 @@ func TestLinkPagesAndRefusals(t *testing.T) {
 	w.portal.ClearFaults()
 	if found := read[linked](w, "link", "accounts", "--by", "name=name", "--write"); found.Linked != 250 {
 		t.Errorf("linked %d of 250", found.Linked)
+	}
+}
+
+// A host that is the same counts for more than a domain that is: of the rows and
+// records of one domain, those with the same host are paired first.
+func TestPairsByDomain(t *testing.T) {
+	p := newPairing("domain")
+	for id, domain := range map[string]string{
+		"acme": "acme.co.uk", "other": "other.co.uk", "shop": "shop.two.example", "blog": "blog.two.example", "both": "three.example",
+		"page": "somebody.github.io", "mu": "xn--mnchen-3ya.example",
+	} {
+		p.addRecord(id, domain, "")
+	}
+	for row, site := range map[string]string{
+		"1": "https://shop.acme.co.uk/x", "2": "http://www.shop.two.example", "3": "two.example", "4": "a.three.example", "5": "b.three.example",
+		"6": "nobody.github.io", "7": "München.example", "8": "uk", "9": "10.0.0.1", "10": "THREE.example",
+	} {
+		p.addRow(row, row, site)
+	}
+	got := map[string]string{}
+	for _, one := range p.result(hubspot.Account{}, &change.Source{Target: &change.Target{}}).Pairs {
+		got[one.Row] = strings.TrimSpace(one.State + " " + one.CRMID)
+	}
+	want := map[string]string{
+		"1": "unique acme", "2": "unique shop", "3": "ambiguous", "4": "ambiguous both", "5": "ambiguous both", "10": "unique both",
+		"6": "unmatched", "7": "unique mu", "8": "unmatched", "9": "unmatched",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
