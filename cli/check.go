@@ -173,7 +173,7 @@ func (c *checker) tables(ctx context.Context) {
 		return
 	}
 	for _, t := range c.file.Tables() {
-		rels, err := cdc.Describe(ctx, conn, []cdc.Name{{Schema: t.Schema, Table: t.Name}})
+		rels, err := describeOne(ctx, conn, c.file, t)
 		if err != nil {
 			c.refused("table", err)
 			c.whole = false

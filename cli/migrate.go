@@ -115,7 +115,7 @@ func (m *migrateCommand) run(ctx context.Context) error {
 	if m.sql {
 		return m.printSQL(ctx, conn, file, names)
 	}
-	relations, err := cdc.Describe(ctx, conn, names)
+	relations, err := describe(ctx, conn, file)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (s *survey) lookAtDatabase(ctx context.Context, db cdc.Config, file *mappin
 	)
 	if file != nil {
 		for _, t := range file.Tables() {
-			rels, err := cdc.Describe(ctx, conn, []cdc.Name{{Schema: t.Schema, Table: t.Name}})
+			rels, err := describeOne(ctx, conn, file, t)
 			switch {
 			case err == nil:
 				tables, described = append(tables, rels...), append(described, rels...)
@@ -132,12 +132,44 @@ func (s *survey) lookAtDatabase(ctx context.Context, db cdc.Config, file *mappin
 }
 
 func describe(ctx context.Context, conn *pgx.Conn, file *mapping.File) ([]*change.Relation, error) {
-	var names []cdc.Name
+	var (
+		wrong     problems
+		relations []*change.Relation
+	)
 	for _, t := range file.Tables() {
-		names = append(names, cdc.Name{Schema: t.Schema, Table: t.Name})
+		rels, err := describeOne(ctx, conn, file, t)
+		if err := wrong.add(err); err != nil {
+			return nil, err
+		}
+		relations = append(relations, rels...)
 	}
-	return cdc.Describe(ctx, conn, names)
+	return relations, wrong.err()
 }
+
+// describeOne describes a table, and says where the mapping names it if something
+// is wrong with it.
+func describeOne(ctx context.Context, conn *pgx.Conn, file *mapping.File, t mapping.TableName) ([]*change.Relation, error) {
+	rels, err := cdc.Describe(ctx, conn, []cdc.Name{{Schema: t.Schema, Table: t.Name}})
+	var wrong interface{ Problems() []string }
+	if err == nil || !errors.As(err, &wrong) {
+		return rels, err
+	}
+	placed := &placedError{cause: err}
+	for _, line := range wrong.Problems() {
+		placed.lines = append(placed.lines, file.Place(t)+": "+line)
+	}
+	return nil, placed
+}
+
+// placedError is what is wrong with something that the mapping names, and where.
+type placedError struct {
+	lines []string
+	cause error
+}
+
+func (e *placedError) Error() string      { return strings.Join(e.lines, "; ") }
+func (e *placedError) Problems() []string { return e.lines }
+func (e *placedError) Unwrap() error      { return e.cause }
 
 // lookAtPortal reads the property definitions of every mapped object, and sees
 // whether the token may write them. A token that may not read the account's

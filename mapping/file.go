@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,6 +129,17 @@ func (f *File) Tables() []TableName {
 		tables[i] = t.name
 	}
 	return tables
+}
+
+// Place says where the file names the table, as "pgcrm.yaml:3:5", for what others
+// find wrong with it; empty where it does not.
+func (f *File) Place(table TableName) string {
+	for _, t := range f.tables {
+		if t.name == table {
+			return fmt.Sprintf("%s:%d:%d", f.name, t.pos.line, t.pos.col)
+		}
+	}
+	return ""
 }
 
 // Objects lists the HubSpot object types that are written, sorted.

@@ -87,6 +87,12 @@ func (m *Mapping) Columns(table TableName) []string {
 	return slices.Compact(names)
 }
 
+// MatchColumn is the column that the mapping of a table takes the match value from.
+func (m *Mapping) MatchColumn(s *change.Source) string {
+	p := m.bySource[s.Index]
+	return p.columns[p.match].name
+}
+
 // Warnings lists what is legal and probably not meant, in the order of the file.
 func (m *Mapping) Warnings() []Problem { return slices.Clone(m.warnings) }
 

@@ -73,7 +73,7 @@ func TestRefusesDatabase(t *testing.T) {
 			setUp: func(w *world) {
 				w.role("REPLICATION", w.createHere(), "CREATE PUBLICATION "+w.name+" FOR TABLE accounts")
 			},
-			wants: []string{"accounts…GRANT SELECT ON public.accounts TO"},
+			wants: []string{"PGCRM_MAPPING:4:3: …accounts…GRANT SELECT ON public.accounts TO"},
 		},
 		{
 			name:  "neither REPLICATION nor SELECT",
@@ -113,12 +113,12 @@ func TestRefusesDatabase(t *testing.T) {
 		{
 			name:  "a view",
 			setUp: func(w *world) { w.exec("ALTER TABLE accounts RENAME TO t; CREATE VIEW accounts AS TABLE t") },
-			wants: []string{"accounts…view…tables beneath"},
+			wants: []string{"PGCRM_MAPPING:4:3: public.accounts…view…tables beneath"},
 		},
 		{
 			name:  "an unlogged table",
 			setUp: func(w *world) { w.exec("ALTER TABLE accounts SET UNLOGGED") },
-			wants: []string{"accounts…SET LOGGED"},
+			wants: []string{"PGCRM_MAPPING:4:3: table public.accounts…SET LOGGED"},
 		},
 		{
 			name: "a publication of others that lacks the table",
