@@ -195,7 +195,6 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	}
 	db.OnRelation = r.status.tableAnnounced
 	src := newSource(db)
-	turn, endBeats := r.beat()
 	p := pipeline.New(pipeline.Config{
 		Source:          src,
 		Ledger:          book,
@@ -225,12 +224,11 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Until:           sending,
 		Lease:           lease,
 		Now:             time.Now,
-		Beat:            turn,
+		Loop:            func(name string) pipeline.Loop { return r.beats.Loop(name) },
 		OnDelivery:      r.delivered(),
 	})
 	r.status.built(p, src, book, crm, found)
 	cleanup := func() {
-		endBeats()
 		src.Close(context.WithoutCancel(ctx))
 		book.Close()
 	}
@@ -296,20 +294,6 @@ func (r *runner) adminToken() func(context.Context) (string, error) {
 
 // chunkRows is how many rows of a backfill are read between two marks.
 const chunkRows = 2000
-
-// beat is told by the pipeline that a loop has turned, until end.
-func (r *runner) beat() (turn func(string), end func()) {
-	loops := map[string]*admin.Loop{}
-	for _, name := range pipeline.Loops() {
-		loops[name] = r.beats.Loop(name)
-	}
-	turn = func(name string) { loops[name].Turn() }
-	return turn, func() {
-		for _, loop := range loops {
-			loop.End()
-		}
-	}
-}
 
 // keepTurning turns the loop of the set-up, which waits for others most of the time.
 func keepTurning(ctx context.Context, loop *admin.Loop) {

@@ -74,9 +74,12 @@ func (s *status) dry(found *survey, crm *hubspot.Client) {
 
 // watch looks at the slot and the letters until ctx ends.
 func (s *status) watch(ctx context.Context) {
+	loop := s.r.beats.Loop("status")
+	defer loop.End()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
+		loop.Turn()
 		s.look(ctx)
 		select {
 		case <-ctx.Done():

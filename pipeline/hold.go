@@ -275,7 +275,7 @@ func (s *session) tally(ctx context.Context, entries []*sink.Entry, each func(e 
 	}
 	for _, target := range targets {
 		for batch := range slices.Chunk(byTarget[target], lookupRows) {
-			s.Beat(loopReader)
+			turn(ctx)
 			if _, err := s.stream.KeepAlive(ctx); err != nil {
 				return t, err
 			}

@@ -20,7 +20,11 @@ func (s *session) holdLoad(ctx context.Context, b ledger.Backfill, source *chang
 		return false, nil
 	}
 	s.loads.waiting([]ledger.Backfill{b}, "for its records to be counted")
-	t, err := s.CountLoad(ctx, b, source)
+	var t Tally
+	err := turning(ctx, func() (err error) {
+		t, err = s.CountLoad(ctx, b, source)
+		return err
+	})
 	if err != nil {
 		return false, &unreadableError{err}
 	}

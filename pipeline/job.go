@@ -186,7 +186,11 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 	if err != nil {
 		return Chunk{}, false, err
 	}
-	chunk, err := j.Source.Chunk(ctx, r)
+	var chunk Chunk
+	err = turning(ctx, func() (err error) {
+		chunk, err = j.Source.Chunk(ctx, r)
+		return err
+	})
 	if err != nil {
 		return Chunk{}, false, &unreadableError{err}
 	}
@@ -220,12 +224,16 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 	if err != nil {
 		return Chunk{}, false, err
 	}
-	select {
-	case taken := <-w.verdict:
-		return chunk, taken, failpoint.At("chunk.queued")
-	case <-ctx.Done():
-		return Chunk{}, false, ctx.Err()
-	}
+	var taken bool
+	err = patiently(ctx, func(ctx context.Context) error {
+		select {
+		case taken = <-w.verdict:
+			return failpoint.At("chunk.queued")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return chunk, taken, err
 }
 
 func (l *loads) setWindow(w *window) {

@@ -36,10 +36,16 @@ func (s *session) sourceOf(b ledger.Backfill) *change.Source {
 // that were begun, those of mappings that are new or have changed, and those
 // that are asked for while it runs.
 func (s *session) loadLoop(ctx context.Context) error {
-	select {
-	case <-s.redone:
-	case <-ctx.Done():
-		return nil
+	err := patiently(ctx, func(ctx context.Context) error {
+		select {
+		case <-s.redone:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		return nil //nolint:nilerr // told to stop
 	}
 	if s.Backfill {
 		if err := s.persist(ctx, "file_backfills", func() error { return s.fileLoads(ctx) }); err != nil {
@@ -275,6 +281,7 @@ func (l *loads) forget(id int64) (rows int64) {
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
+	turn(ctx)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -70,8 +70,8 @@ type Config struct {
 	ChunkRows int
 
 	Now func() time.Time
-	// Beat is told that a loop has turned. It may be nil.
-	Beat func(loop string)
+	// Loop begins to watch a loop. It may be nil.
+	Loop func(name string) Loop
 	// OnDelivery is told of each delivered record. It may be nil, and must not
 	// block or keep the entry.
 	OnDelivery func(Delivery)
@@ -98,8 +98,8 @@ type Pipeline struct {
 
 // New makes a Pipeline.
 func New(cfg Config) *Pipeline {
-	if cfg.Beat == nil {
-		cfg.Beat = func(string) {}
+	if cfg.Loop == nil {
+		cfg.Loop = func(string) Loop { return noLoop{} }
 	}
 	if cfg.Until == nil {
 		cfg.Until = func(ctx, _ context.Context, _ func(context.Context) error) context.Context { return ctx }
@@ -197,16 +197,25 @@ func (p *Pipeline) transient(err error) bool {
 
 // pause waits, turning its loop. It reports false when the process is to stop.
 func (p *Pipeline) pause(ctx context.Context, stop <-chan struct{}, wait time.Duration) bool {
-	p.Beat(loopReader)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-stop:
-		return false
-	case <-timer.C:
-		return true
+	loop := p.Loop(loopPipeline)
+	defer loop.End()
+	for {
+		loop.Turn()
+		some := min(wait, turnWithin)
+		wait -= some
+		timer := time.NewTimer(some)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-stop:
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+		if wait <= 0 {
+			return true
+		}
 	}
 }
 

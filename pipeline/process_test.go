@@ -88,6 +88,9 @@ func (w *world) start(name string, sh shape) *process {
 		cfg.Log = slog.New(&traceLog{trace: w.trace, name: name})
 	}
 	w.trace.add("%s starts with %+v", name, sh)
+	if w.alter != nil {
+		w.alter(&cfg)
+	}
 	p.pipeline = pipeline.New(cfg)
 	go func() {
 		defer close(p.done)

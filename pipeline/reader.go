@@ -44,7 +44,7 @@ func (s *session) readLoop(ctx context.Context) error {
 	}
 	s.stream.RequestProgress()
 	for {
-		s.Beat(loopReader)
+		turn(ctx)
 		s.takeUp()
 		if err := s.reweigh(ctx); err != nil {
 			return unlessEnded(ctx, err)
@@ -303,7 +303,7 @@ func (s *session) makeRoom(ctx context.Context) error {
 // idle keeps the stream alive without reading until the signal comes or a
 // status update is due.
 func (s *session) idle(ctx context.Context, signal <-chan struct{}) error {
-	s.Beat(loopReader)
+	turn(ctx)
 	next, err := s.stream.KeepAlive(ctx)
 	if err != nil {
 		return err

@@ -16,15 +16,6 @@ import (
 	"github.com/pgcrm/pgcrm/sink"
 )
 
-// The names of the loops, as Beat gets them.
-const (
-	loopReader  = "reader"
-	loopSettler = "settler"
-)
-
-// Loops lists the loops that Beat is told of.
-func Loops() []string { return []string{loopReader, loopSettler} }
-
 // errStopping ends the front of a session when the process is told to stop.
 var errStopping = errors.New("stopping")
 
@@ -65,7 +56,11 @@ type session struct {
 
 // runSession takes the slot, opens the road, and walks it to its end.
 func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
-	s, err := p.begin(ctx)
+	var s *session
+	err := p.watched(ctx, loopPipeline, func(ctx context.Context) (err error) {
+		s, err = p.begin(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -82,10 +77,11 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 			return nil
 		}
 	})
-	front.Go(func() error { return s.readLoop(frontCtx) })
-	front.Go(func() error { return s.loadLoop(frontCtx) })
+	front.Go(func() error { return s.watched(frontCtx, loopReader, s.readLoop) })
+	front.Go(func() error { return s.watched(frontCtx, loopLoader, s.loadLoop) })
+	front.Go(func() error { return s.keepAsking(frontCtx) })
 	if p.HoldAbove != nil {
-		front.Go(func() error { return s.holdLoop(frontCtx) })
+		front.Go(func() error { return s.watched(frontCtx, loopHolder, s.holdLoop) })
 	}
 
 	// A worker outlives the front: what is in flight is finished.
@@ -94,11 +90,15 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	// Once the front has ended another instance may have the slot: calls under way
 	// are finished, and none is begun.
 	sending := p.Until(hard, frontCtx, s.lease.await)
-	front.Go(func() error { return s.dispatchLoop(frontCtx, sending, stop, kill, workers) })
+	front.Go(func() error {
+		return s.watched(frontCtx, loopDispatcher, func(ctx context.Context) error {
+			return s.dispatchLoop(ctx, sending, stop, kill, workers)
+		})
+	})
 
 	settled := make(chan error, 1)
 	go func() {
-		err := s.settleLoop(hard)
+		err := s.watched(hard, loopSettler, s.settleLoop)
 		if err != nil {
 			kill(err) // nothing may be sent any more
 		}
@@ -124,6 +124,21 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 		return context.Cause(hard)
 	default:
 		return frontErr
+	}
+}
+
+// keepAsking has the reader of an idle stream hear of the server now and then,
+// whatever the other loops wait for.
+func (s *session) keepAsking(ctx context.Context) error {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.stream.RequestProgress()
+		}
 	}
 }
 

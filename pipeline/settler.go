@@ -35,9 +35,9 @@ const (
 func (s *session) settleLoop(ctx context.Context) error {
 	tick := time.NewTicker(settleTick)
 	defer tick.Stop()
-	idleSaved, asked := s.Now(), s.Now()
+	idleSaved := s.Now()
 	for {
-		s.Beat(loopSettler)
+		turn(ctx)
 		var outcomes []outcome
 		select {
 		case batch, ok := <-s.results:
@@ -56,8 +56,7 @@ func (s *session) settleLoop(ctx context.Context) error {
 			}
 			continue
 		case <-tick.C:
-			if s.redoing.Load() || s.Now().Sub(asked) >= progressEvery {
-				asked = s.Now()
+			if s.redoing.Load() {
 				s.stream.RequestProgress()
 			}
 			due := s.idleDue(s.Now().Sub(idleSaved))

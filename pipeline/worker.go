@@ -36,19 +36,29 @@ type outcome struct {
 func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, kill context.CancelCauseFunc, workers *errgroup.Group) error {
 	slots := make(chan struct{}, s.MaxInFlight)
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
+		err := patiently(ctx, func(ctx context.Context) error {
+			select {
+			case slots <- struct{}{}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if err != nil {
+			return unlessEnded(ctx, err)
 		}
 		// Changes keep merging in the queue while no call could be made.
-		if err := s.lease.await(ctx); err != nil {
+		if err := patiently(ctx, s.lease.await); err != nil {
 			return unlessEnded(ctx, err)
 		}
-		if err := s.Ready(ctx); err != nil {
+		if err := patiently(ctx, s.Ready); err != nil {
 			return unlessEnded(ctx, err)
 		}
-		batch, err := s.queue.Take(ctx, s.Gather)
+		var batch []*sink.Entry
+		err = patiently(ctx, func(ctx context.Context) (err error) {
+			batch, err = s.queue.Take(ctx, s.Gather)
+			return err
+		})
 		if err != nil {
 			return unlessEnded(ctx, err)
 		}
@@ -269,6 +279,7 @@ func (s *session) persist(ctx context.Context, what string, op func() error) err
 		backoff.WithMaxElapsedTime(0),
 	)
 	return backoff.RetryNotify(func() error {
+		turn(ctx)
 		err := failpoint.Around(what, op)
 		var wrong interface{ Problems() []string }
 		if errors.Is(err, ledger.ErrFenced) || errors.As(err, &wrong) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
+	"github.com/pgcrm/pgcrm/pipeline"
 	"github.com/pgcrm/pgcrm/sink"
 )
 
@@ -34,6 +35,9 @@ type world struct {
 	onRequest func(p *process, jobs []sink.Job) (fate string)
 	onCall    func(p *process, what string) callFate
 	onEvent   func(p *process, ev *change.Event) // is about to be lent
+
+	// alter changes how processes are put together; it may be nil.
+	alter func(cfg *pipeline.Config)
 
 	calm   bool // nothing fails any more
 	faults []string
