@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgcrm/pgcrm/cdc"
@@ -28,6 +29,8 @@ type plannedCount struct {
 	Skipped  int64  `json:"skipped"`
 	Excluded int64  `json:"excluded"`
 	Calls    int64  `json:"calls"`
+
+	clearing []string // properties of which some would be cleared
 }
 
 // plannedTotal is what all of it takes.
@@ -133,6 +136,9 @@ func (n *plannedCount) record(l *comparison) {
 			sends, differs = true, differs || !p.same
 			if p.Kind != change.Set && !p.same {
 				n.Cleared++
+				if !slices.Contains(n.clearing, p.name) {
+					n.clearing = append(n.clearing, p.name)
+				}
 			}
 		}
 	}

@@ -237,6 +237,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		return nil, nil, err
 	}
 	r.announce(found)
+	r.firstContact(ctx, db, book, crm, found)
 	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "publication", db.Publication,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
 		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
