@@ -22,6 +22,9 @@ type Config struct {
 	// ListColumns has the publication list the columns that are read, where it is
 	// pgcrm's own, instead of publishing whole tables. From Postgres 15 on.
 	ListColumns bool
+	// SkipOrigins leaves out what was written under a replication origin, as
+	// subscriptions do and whoever else marks what it applies. From Postgres 16 on.
+	SkipOrigins bool
 	// ApplicationName is shown in pg_stat_activity. Default "pgcrm".
 	ApplicationName string
 	// StatusInterval is the longest time between two status updates. Default

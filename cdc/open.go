@@ -41,6 +41,9 @@ func open(ctx context.Context, cfg Config, conn *pgconn.PgConn, frames *frames, 
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.originSuits(server.Version); err != nil {
+		return nil, err
+	}
 	slot, ok, err := slotInfo(ctx, conn, cfg.Slot)
 	if err != nil {
 		return nil, err
@@ -86,6 +89,9 @@ func OpenTemporary(ctx context.Context, cfg Config) (*Stream, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := cfg.originSuits(server.Version); err != nil {
+			return nil, err
+		}
 		if err := publicationExists(ctx, conn, cfg.Publication); err != nil {
 			return nil, err
 		}
@@ -109,14 +115,28 @@ func OpenTemporary(ctx context.Context, cfg Config) (*Stream, error) {
 // startReplication asks for protocol version 1, in which a transaction comes whole
 // once it is committed, and for logical messages.
 func startReplication(ctx context.Context, cfg Config, conn *pgconn.PgConn, slot string, start change.LSN) error {
-	return pglogrepl.StartReplication(ctx, conn, quote(slot), pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{
+	options := pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication,
 		PluginArgs: []string{
 			"proto_version '1'",
 			"publication_names " + literal(quote(cfg.Publication)),
 			"messages 'true'",
 		},
-	})
+	}
+	if cfg.SkipOrigins {
+		options.PluginArgs = append(options.PluginArgs, "origin 'none'")
+	}
+	return pglogrepl.StartReplication(ctx, conn, quote(slot), pglogrepl.LSN(start), options)
+}
+
+// originsSince is the first version that filters by origin.
+const originsSince = 160000
+
+func (c Config) originSuits(version int) error {
+	if c.SkipOrigins && version < originsSince {
+		return problem("PGCRM_ORIGIN=none: Postgres %d does not filter by origin: unset it, or move to Postgres 16 or later", version/10000)
+	}
+	return nil
 }
 
 // usable checks that the slot is one that this stream can read.

@@ -154,6 +154,11 @@ func (c *checks) serverSuits(ctx context.Context) error {
 	} else {
 		c.good("primary", "the server is a primary")
 	}
+	if err := c.cfg.originSuits(c.server.Version); err != nil {
+		c.bad("origin", "", "%s", err)
+	} else if c.cfg.SkipOrigins {
+		c.note("origin", "", "PGCRM_ORIGIN=none: changes that were applied under a replication origin, as by a subscription, are left out")
+	}
 	var level, libraries string
 	var effective *string
 	err := c.conn.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('effective_wal_level', true),

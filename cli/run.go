@@ -316,6 +316,7 @@ func databaseConfig(cfg *config.Config, log *slog.Logger) cdc.Config {
 		Slot:        cfg.Source.Slot,
 		Publication: cfg.Source.Publication,
 		ListColumns: cfg.Source.PublishColumns == "mapped",
+		SkipOrigins: cfg.Source.Origin == "none",
 		Logger:      log,
 	}
 }

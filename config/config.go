@@ -26,6 +26,7 @@ type Source struct {
 	Schema      string `env:"PGCRM_SCHEMA" shown:"PGCRM_NAME" doc:"name of the schema that holds pgcrm's own tables"`
 
 	PublishColumns string `env:"PGCRM_PUBLISH_COLUMNS" default:"all" oneof:"all mapped" doc:"mapped (Postgres 15 or newer): the publication lists only the columns used; pgcrm check says what that forbids the application"`
+	Origin         string `env:"PGCRM_ORIGIN" default:"any" oneof:"any none" doc:"none (Postgres 16 or newer): changes that were written under a replication origin are left out, so that what a sync applies from the CRM does not echo; loads send them"`
 	OnSlotLoss     string `env:"PGCRM_ON_SLOT_LOSS" default:"stop" oneof:"stop resync" doc:"resync: recreate the slot, backfill, and treat rows that the ledger knows but the table no longer has as deleted"`
 }
 

@@ -55,7 +55,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		Source: Source{
 			Name: "pgcrm", Slot: "pgcrm", Publication: "pgcrm", Schema: "pgcrm",
-			PublishColumns: "all", OnSlotLoss: "stop",
+			PublishColumns: "all", Origin: "any", OnSlotLoss: "stop",
 		},
 		CRM:     CRM{BaseURL: "https://api.hubapi.com", APIVersion: "v3"},
 		Mapping: Mapping{Backfill: true},
@@ -90,7 +90,7 @@ func TestEveryVariable(t *testing.T) {
 	cfg := mustLoad(t,
 		"PGCRM_DATABASE_URL="+dbURL, "PGCRM_STATE_DATABASE_URL=host=state dbname=pgcrm",
 		"PGCRM_NAME=sales", "PGCRM_SLOT=slot_1", "PGCRM_PUBLICATION=My Publication", "PGCRM_SCHEMA=State",
-		"PGCRM_PUBLISH_COLUMNS=mapped", "PGCRM_ON_SLOT_LOSS=Resync",
+		"PGCRM_PUBLISH_COLUMNS=mapped", "PGCRM_ORIGIN=none", "PGCRM_ON_SLOT_LOSS=Resync",
 		"HUBSPOT_ACCESS_TOKEN=pat-eu1-x", "HUBSPOT_BASE_URL=http://127.0.0.1:9999/", "HUBSPOT_API_VERSION=2026-03",
 		"PGCRM_MAPPING={version: 1}", "PGCRM_BACKFILL=false", "PGCRM_DRY_RUN=1", "PGCRM_HOLD_ABOVE=0",
 		"PGCRM_BATCH_SIZE= 7 ", "PGCRM_FLUSH_INTERVAL=0", "PGCRM_MAX_IN_FLIGHT=1", "PGCRM_RATE_LIMIT=50/10s",
@@ -104,7 +104,7 @@ func TestEveryVariable(t *testing.T) {
 			URL:      Secret{name: "PGCRM_DATABASE_URL", value: dbURL},
 			StateURL: Secret{name: "PGCRM_STATE_DATABASE_URL", value: "host=state dbname=pgcrm"},
 			Name:     "sales", Slot: "slot_1", Publication: "My Publication", Schema: "State",
-			PublishColumns: "mapped", OnSlotLoss: "resync",
+			PublishColumns: "mapped", Origin: "none", OnSlotLoss: "resync",
 		},
 		CRM: CRM{
 			Token:   Secret{name: "HUBSPOT_ACCESS_TOKEN", value: "pat-eu1-x"},
