@@ -145,7 +145,7 @@ func TestPGAResyncOfASlotThatIsLostWhileStreaming(t *testing.T) {
 	p := w.start()
 	w.arrives(p, 6, "name=first")
 	w.settles(p)
-	if err := w.portal.AddFaults(hubspotsim.Fault{Op: "update", Effect: hubspotsim.Hang}); err != nil {
+	if err := w.portal.AddFaults(hubspotsim.Fault{Op: "write", Effect: hubspotsim.Hang}); err != nil {
 		t.Fatal(err)
 	}
 	w.exec(`UPDATE accounts SET name = 'never confirmed' WHERE id = 1`)
