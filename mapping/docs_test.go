@@ -178,26 +178,63 @@ var typeSamples = []struct{ typ, text string }{
 	{"text", "abc"},
 	{"text", "12.50"},
 	{"text", "2026-01-31"},
+	{"character varying", "true"},
+	{"character", "ab   "},
+	{"citext", "Abc"},
+	{"name", "abc"},
+	{"stage", "won"},
+	{"domain over numeric", "12.50"},
 	{"boolean", "t"},
-	{"bigint", "42"},
+	{"smallint", "42"},
+	{"integer", "42"},
+	{"bigint", "9223372036854775807"},
+	{"oid", "42"},
 	{"numeric", "12.50"},
 	{"numeric", "NaN"},
+	{"real", "1e+20"},
 	{"double precision", "1e-07"},
 	{"double precision", "Infinity"},
 	{"money", "$1,000.00"},
 	{"date", "2026-01-31"},
 	{"date", "infinity"},
 	{"date", "0044-03-15 BC"},
+	{"date", "10000-01-01"},
 	{"timestamp", "2026-01-31 12:00:00.123456"},
 	{"timestamp with time zone", "2026-01-31 12:00:00.123456+00"},
+	{"timestamp with time zone", "infinity"},
+	{"time without time zone", "12:00:00"},
+	{"time with time zone", "12:00:00+00"},
+	{"interval", "1 day 02:00:00"},
 	{"uuid", "5e0ab0c4-…"},
-	{"stage", "won"},
-	{"text[]", "{a,b}"},
-	{"bigint[]", "{1,2}"},
+	{"json", `{"a": 1}`},
 	{"jsonb", `{"a": 1}`},
+	{"jsonb", `["a", "b"]`},
+	{"hstore", `"a"=>"1"`},
+	{"xml", "<a/>"},
 	{"bytea", `\x0aff`},
-	{"interval", "1 day"},
+	{"bit", "101"},
+	{"inet", "10.0.0.1/24"},
+	{"cidr", "10.0.0.0/24"},
+	{"macaddr", "08:00:2b:01:02:03"},
+	{"point", "(1,2)"},
+	{"tsvector", "'a':1"},
+	{"pg_lsn", "16/B374D848"},
 	{"int4range", "[1,5)"},
+	{"tstzrange", `["2026-01-31 12:00:00+00",)`},
+	{"int4multirange", "{[1,3),[5,7)}"},
+	{"composite", "(1,abc)"},
+	{"text[]", "{a,b}"},
+	{"text[]", `{"a;b"}`},
+	{"text[]", "{{a},{b}}"},
+	{"citext[]", "{A,b}"},
+	{"stage[]", "{won,lost}"},
+	{"boolean[]", "{t,f,NULL}"},
+	{"bigint[]", "{1,2}"},
+	{"numeric[]", "{1.50,2}"},
+	{"uuid[]", "{5e0ab0c4-…}"},
+	{"date[]", "{2026-01-31}"},
+	{"timestamp with time zone[]", `{"2026-01-31 12:00:00+00"}`},
+	{"jsonb[]", `{"{\"a\": 1}"}`},
 }
 
 var typeColumns = []Property{
@@ -220,10 +257,15 @@ func TestTypeTable(t *testing.T) {
 	}
 	table.WriteString("\n|---|---|" + strings.Repeat("---|", len(typeColumns)) + "\n")
 	for _, sample := range typeSamples {
-		name := strings.Replace(strings.Replace(sample.typ, "timestamp with time zone", "timestamptz", 1), "stage", "an enum", 1)
+		name := strings.NewReplacer("timestamp with time zone", "timestamptz", "time with time zone", "timetz", "time without time zone", "time",
+			"character varying", "varchar", "character", "char(n)", "stage", "an enum", "domain over", "a domain over", "composite", "a composite").Replace(sample.typ)
 		fmt.Fprintf(&table, "| %s | `%s` |", name, sample.text)
 		for _, p := range typeColumns {
-			table.WriteString(" " + typeCell(t, p, sample.typ, sample.text) + " |")
+			cell := typeCell(t, p, sample.typ, sample.text)
+			if phone := (Property{Name: "phone", Type: "phone_number", FieldType: "phonenumber"}); p.Type == "string" && typeCell(t, phone, sample.typ, sample.text) != cell {
+				t.Errorf("%s: a phone number is not written as a string is", sample.typ)
+			}
+			table.WriteString(" " + cell + " |")
 		}
 		table.WriteString("\n")
 	}

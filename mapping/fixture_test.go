@@ -33,7 +33,16 @@ func typ(name string) change.Type {
 	case "citext", "hstore":
 		return change.Type{OID: 60010, Schema: "public", Name: name, Kind: 'b'}
 	}
-	return change.Type{OID: 60020, Schema: "pg_catalog", Name: name, Kind: 'b'}
+	kind := byte('b')
+	switch {
+	case strings.HasSuffix(name, "multirange"):
+		kind = 'm'
+	case strings.HasSuffix(name, "range"):
+		kind = 'r'
+	case name == "composite":
+		kind = 'c'
+	}
+	return change.Type{OID: 60020, Schema: "pg_catalog", Name: name, Kind: kind}
 }
 
 // table builds a relation from "name type" pairs; the first column is the key.
