@@ -97,6 +97,9 @@ func (r *Recorder) ObserveDelivery(d time.Duration, n int) {
 	r.latencies.add(d, n)
 }
 
+// Records sums the records counted, by outcome.
+func (r *Recorder) Records() map[string]int64 { return r.records.totals() }
+
 // Describe implements prometheus.Collector.
 func (r *Recorder) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range r.collectors() {

@@ -83,7 +83,7 @@ func New(opts Options) *Server {
 // null, and the outcomes are counted here.
 func (s *Server) snapshot() Snapshot {
 	snap := s.opts.Snapshot()
-	snap.Records, snap.Changes = s.opts.Recorder.records.totals(), s.opts.Recorder.changes.sum()
+	snap.Records, snap.Changes = s.opts.Recorder.Records(), s.opts.Recorder.changes.sum()
 	snap.fill()
 	return snap
 }

@@ -36,7 +36,7 @@ func newRunCommand(stop <-chan struct{}, env Environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := newLogger(env.Stderr, cfg.Log)
+			log := slog.New(newRepeats(newLogger(env.Stderr, cfg.Log).Handler(), time.Now))
 			for _, w := range warnings {
 				log.Warn("configuration", "warning", w)
 			}
@@ -99,6 +99,7 @@ func (r *runner) run(ctx context.Context, stop <-chan struct{}) error {
 		return nil
 	})
 	group.Go(func() error { return server.Serve(ctx) })
+	group.Go(func() error { r.minutely(ctx); return nil })
 	group.Go(func() error {
 		defer cancel()
 		return r.workThrough(ctx, stop)
@@ -238,7 +239,11 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	}
 	r.announce(found)
 	r.firstContact(ctx, db, book, crm, found)
-	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "publication", db.Publication,
+	position := instance.InitialCheckpoint
+	if state, known, err := book.Peek(ctx); err == nil && known {
+		position = state.Checkpoint
+	}
+	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "position", position.String(), "publication", db.Publication,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
 		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
 	return p, cleanup, nil

@@ -33,6 +33,7 @@ type status struct {
 	slot    *cdc.Slot
 	missing bool
 	parked  map[string]int64
+	pace    map[int64]*pace // of backfills, by number
 	// published is how the tables were published when the process began.
 	published map[cdc.Name]cdc.Membership
 	// loss is why the slot is made anew; empty where it is not.
@@ -98,6 +99,7 @@ func (s *status) look(ctx context.Context) {
 	seen, publicationErr := s.publication(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.paces(s.p.Status().Backfills, time.Now())
 	s.missing = isMissing(slotErr)
 	if slotErr == nil {
 		s.slot = &slot
@@ -176,7 +178,11 @@ func (s *status) pipeline(snap *admin.Snapshot, now time.Time) {
 	snap.Log.ReadLSN = admin.LSN(st.Read)
 	snap.Log.CheckpointLSN = admin.LSN(st.Checkpoint)
 	for _, b := range st.Backfills {
-		snap.Backfills = append(snap.Backfills, admin.Backfill{ID: b.ID, Table: b.Table, Rows: b.Rows, Estimate: b.Estimate, Waiting: b.Waiting})
+		shown := admin.Backfill{ID: b.ID, Table: b.Table, Rows: b.Rows, Estimate: b.Estimate, Waiting: b.Waiting}
+		if pace := s.pace[b.ID]; pace != nil {
+			shown.RemainingSeconds = pace.left(b)
+		}
+		snap.Backfills = append(snap.Backfills, shown)
 	}
 	held := map[string]string{}
 	for name, why := range s.absent {

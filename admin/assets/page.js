@@ -25,7 +25,7 @@ function show(page) {
   const s = page.status;
   const rates = ratesOf(s);
   const ready = ["streaming", "loading", "standby"].includes(s.state);
-  const health = !ready || s.problems.length ? "bad" : s.crm.paused.length || s.held.length ? "warn" : "good";
+  const health = !ready || s.problems.length || s.crm.paused.some((p) => !["held", "mapping"].includes(p.reason)) ? "bad" : s.crm.paused.length || s.held.length ? "warn" : "good";
   document.getElementById("state-dot").dataset.health = health;
   text(document.getElementById("state"), words[s.state] ?? s.state);
   text(document.getElementById("since"), `for ${age(s.since, s.at)}${s.dry_run ? " · dry run, nothing is written" : ""}`);

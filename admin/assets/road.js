@@ -45,7 +45,7 @@ export class Road {
       setFacts(place.facts, facts.filter(Boolean));
     }
     const moving = status.state === "streaming" || status.state === "loading";
-    document.getElementById("road").classList.toggle("moving", moving && status.crm.paused.length === 0);
+    document.getElementById("road").classList.toggle("moving", moving && !refused(status));
   }
 }
 
@@ -66,6 +66,12 @@ function setFacts(list, facts) {
     bar.value = 100 * Math.min(1, Math.max(0, part));
     bar.className = kind ?? "";
   });
+}
+
+// refused reports that nothing at all is sent. What is held, or a mapping that
+// waits, stops its own records alone.
+function refused(s) {
+  return s.crm.paused.some((p) => !["held", "mapping"].includes(p.reason));
 }
 
 const describe = {
@@ -150,7 +156,7 @@ const describe = {
     return {
       figure: `${rate(rates.delivered)}/s`,
       caption: "records delivered",
-      health: !s.crm.portal ? "idle" : s.crm.paused.length ? "bad" : s.crm.accepts || s.state === "standby" ? "good" : "warn",
+      health: !s.crm.portal ? "idle" : refused(s) ? "bad" : s.crm.paused.length ? "warn" : s.crm.accepts || s.state === "standby" ? "good" : "warn",
       facts: [
         s.crm.portal && ["Portal", s.crm.portal],
         ["Delivered", count(s.records.delivered ?? 0)],
