@@ -1,8 +1,11 @@
 package cdc
 
 import (
+	"context"
 	"errors"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // shutdownWatch notices that the server is shutting down. A fast shutdown waits
@@ -31,4 +34,34 @@ func (w *shutdownWatch) asked(at time.Time) bool {
 	}
 	w.last = at
 	return w.hurried >= 2
+}
+
+// How long a stream may be left unread before the server is asked, by another
+// connection, whether it is shutting down, and how often it is asked then.
+const (
+	unreadFor  = 2 * time.Second
+	probeEvery = 2 * time.Second
+	probeTakes = 2 * time.Second
+)
+
+// probe finds out whether the server is shutting down while the stream is not
+// read, as when the caller's buffer is full: its requests lie behind everything
+// that is still to be read. A server that streams and takes no connection is.
+func (s *Stream) probe(ctx context.Context, now time.Time) error {
+	if now.Sub(s.lastRead) < unreadFor || now.Sub(s.lastProbe) < probeEvery {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTakes)
+	defer cancel()
+	conn, err := Connect(ctx, s.cfg)
+	s.lastProbe = time.Now()
+	if err == nil {
+		_ = conn.Close(ctx) // it has told what was asked
+		return nil
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "57P03" { // cannot_connect_now
+		return errShuttingDown
+	}
+	return nil // the stream's own connection will tell
 }

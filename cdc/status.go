@@ -45,7 +45,8 @@ func (s *Stream) RequestProgress() {
 // KeepAlive sends a status update if one is due and returns how long the caller
 // may wait before it calls KeepAlive or Next again. It is for the goroutine that
 // owns the stream, while it cannot take another event: the server drops a
-// connection that is silent for wal_sender_timeout.
+// connection that is silent for wal_sender_timeout. It also finds out whether the
+// server waits for the stream to end, so that it can stop.
 func (s *Stream) KeepAlive(ctx context.Context) (time.Duration, error) {
 	if s.err != nil {
 		return 0, s.err
@@ -55,6 +56,9 @@ func (s *Stream) KeepAlive(ctx context.Context) (time.Duration, error) {
 	}
 	now := time.Now()
 	if err := s.keepUp(now); err != nil {
+		return 0, s.fail(err)
+	}
+	if err := s.probe(ctx, now); err != nil {
 		return 0, s.fail(err)
 	}
 	return min(confirmWithin, s.dueIn(now)), nil

@@ -37,6 +37,9 @@ type Stream struct {
 	pending   bool       // the server asked for a reply
 	calls     uint
 	shutdown  shutdownWatch
+	lastRead  time.Time
+	lastProbe time.Time
+	cfg       Config
 
 	// What other goroutines say.
 	confirmed atomic.Uint64
@@ -57,6 +60,8 @@ func newStream(cfg Config, conn *pgconn.PgConn, f *frames, server Server, start 
 		sent:      start,
 		announced: start,
 		shutdown:  shutdownWatch{timeout: cfg.walSenderTimeout()},
+		lastRead:  now,
+		cfg:       cfg,
 	}
 	s.confirmed.Store(uint64(start))
 	return s
@@ -132,6 +137,7 @@ func (s *Stream) read(ctx context.Context) error {
 	conn := s.conn.Conn()
 	for {
 		now := time.Now()
+		s.lastRead = now
 		if err := s.keepUp(now); err != nil {
 			return err
 		}

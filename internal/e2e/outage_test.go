@@ -71,6 +71,46 @@ func TestOutageOfTheCRM(t *testing.T) {
 	}
 }
 
+// TestAFullBufferLetsPostgresStop: while no call succeeds and the buffer is full
+// the stream is not read, and a fast shutdown waits for whoever has not
+// confirmed everything. The program must leave, so that the server can stop.
+func TestAFullBufferLetsPostgresStop(t *testing.T) {
+	t.Parallel()
+	limits := hubspotsim.Unthrottled()
+	server := pgtest.New(t, "shared_buffers", "16MB")
+	w := newWorldOn(t, server, oneTable, oneMapping, hubspotsim.Options{
+		Limits: &limits, Properties: map[string][]hubspotsim.Property{"companies": oneTableProperties()},
+	})
+	const rows = 2000
+	w.seed(rows)
+	w.env["PGCRM_BUFFER_BYTES"] = strconv.Itoa(64 << 10)
+	url := w.listening()
+	p := w.start()
+	w.streams(p)
+	w.fault(hubspotsim.Fault{Effect: hubspotsim.Status, Status: 503})
+	w.exec(`INSERT INTO accounts SELECT i, repeat('x', 1000) || i, 'free', i FROM generate_series(1, $1::int) i`, rows)
+	eventually(t, patience, func() string {
+		p.alive()
+		if bytes, _ := strconv.ParseFloat(metric(t, url, "pgcrm_queue_bytes"), 64); bytes < 64<<10 {
+			return "the buffer is not full yet"
+		}
+		return ""
+	})
+	_ = w.conn.Close(context.Background())
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := server.Stop(within, pgtest.Fast); err != nil {
+		t.Fatalf("Postgres could not stop: %v", err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.conn = connect(t, w.url)
+	w.portal.ClearFaults()
+	w.arrives(p, rows, fmt.Sprintf("seats=%d", rows))
+	w.settles(p)
+}
+
 // TestOutagesOfPostgres: the same process goes on by itself, whatever way the
 // server, or the connection, went.
 func TestOutagesOfPostgres(t *testing.T) {
