@@ -230,8 +230,10 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	})
 	r.status.built(p, src, book, crm, found)
 	cleanup := func() {
-		src.Close(context.WithoutCancel(ctx))
-		book.Close()
+		leave(func() {
+			src.Close(context.WithoutCancel(ctx))
+			book.Close()
+		})
 	}
 	if err := r.status.rememberPublication(ctx); err != nil {
 		cleanup()
@@ -256,6 +258,22 @@ const lease = 2 * time.Second
 // sending bounds the calls of a session.
 func sending(ctx, front context.Context, permit func(context.Context) error) context.Context {
 	return hubspot.WithPermit(hubspot.WithStopping(ctx, front), permit)
+}
+
+// goodbye is how long connections that nothing depends on any more may take to
+// close: on a network that is frozen they would not.
+const goodbye = 2 * time.Second
+
+func leave(closing func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		closing()
+	}()
+	select {
+	case <-done:
+	case <-time.After(goodbye):
+	}
 }
 
 // deliverer lends the client to delivery.

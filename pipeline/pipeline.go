@@ -145,7 +145,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case stopped(stop):
-			if p.passing(err) {
+			if errors.Is(err, errStopping) || p.passing(err) {
 				err = nil
 			}
 			p.enter(Stopped, err)

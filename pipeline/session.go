@@ -58,7 +58,7 @@ type session struct {
 func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	var s *session
 	err := p.watched(ctx, loopPipeline, func(ctx context.Context) (err error) {
-		s, err = p.begin(ctx)
+		s, err = p.beginUnlessStopped(ctx, stop)
 		return err
 	})
 	if err != nil {
@@ -143,6 +143,25 @@ func (s *session) keepAsking(ctx context.Context) error {
 }
 
 func isShutdown(err error) bool { return errors.Is(err, context.Canceled) }
+
+// beginUnlessStopped is begin for a process that may be told to stop while a
+// neighbour does not answer: nothing is in flight yet that had to be finished.
+func (p *Pipeline) beginUnlessStopped(ctx context.Context, stop <-chan struct{}) (*session, error) {
+	opening, opened := context.WithCancel(ctx)
+	defer opened()
+	go func() {
+		select {
+		case <-stop:
+			opened()
+		case <-opening.Done():
+		}
+	}()
+	s, err := p.begin(opening)
+	if err != nil && stopped(stop) {
+		return nil, errStopping
+	}
+	return s, err
+}
 
 // begin takes the slot and only then reads what the ledger and the server say:
 // checkpoint, bound and log end read before may be out of date by what the

@@ -22,6 +22,7 @@ type wire struct {
 	state   weather
 	changed chan struct{} // closed when the state changes
 	conns   map[*link]bool
+	held    int // bytes that wait to pass
 	closed  bool
 }
 
@@ -90,6 +91,19 @@ func (w *wire) cut() {
 	}
 }
 
+// waiting is how many bytes are on the way.
+func (w *wire) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held
+}
+
+func (w *wire) hold(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held += n
+}
+
 func (w *wire) now() (weather, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,6 +164,7 @@ func (w *wire) carry(from, to net.Conn, frozen func(weather) bool) {
 			n, err := from.Read(b)
 			mu.Lock()
 			waiting.Write(b[:n])
+			w.hold(n)
 			full := waiting.Len() > 1<<20
 			mu.Unlock()
 			select {
@@ -206,6 +221,7 @@ func (w *wire) carry(from, to net.Conn, frozen func(weather) bool) {
 		}
 		mu.Lock()
 		piece := bytes.Clone(waiting.Next(size))
+		w.hold(-len(piece))
 		mu.Unlock()
 		if _, err := io.Copy(to, bytes.NewReader(piece)); err != nil {
 			return
