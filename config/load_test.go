@@ -363,3 +363,28 @@ func TestNoSecretInMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestWarnsOfAnUnverifiedDatabase on a public host, where anybody may answer.
+func TestWarnsOfAnUnverifiedDatabase(t *testing.T) {
+	for query, warned := range map[string]bool{
+		"": true, "?sslmode=disable": true, "?sslmode=prefer": true, "?sslmode=require": true,
+		"?sslmode=verify-full": false,
+	} {
+		for host, public := range map[string]bool{"db.example.com": true, "8.8.8.8:6432": true, "localhost": false, "10.0.0.7": false, "db": false, "db.prod.svc": false} {
+			for _, name := range []string{"PGCRM_DATABASE_URL", "PGCRM_STATE_DATABASE_URL", "DATABASE_URL"} {
+				_, warnings, err := Load([]string{name + "=postgres://u:hunter2@" + host + "/app" + query})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := len(warnings) > 0; got != (warned && public) {
+					t.Errorf("%s to %s%s: warnings %q", name, host, query, warnings)
+				}
+				for _, w := range warnings {
+					if !strings.HasPrefix(w, name+": ") || strings.Contains(w, "hunter2") {
+						t.Errorf("%s: warning %q", name, w)
+					}
+				}
+			}
+		}
+	}
+}

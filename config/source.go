@@ -23,10 +23,12 @@ var libpqNames = []string{"PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PG
 func (s *Source) finish(env *environ, p *problems, needed bool) {
 	s.fallBack(env, p, needed)
 	checkURL(&s.URL, p)
+	warnUnverified(&s.URL, env)
 	if !s.StateURL.IsSet() && !env.broken[stateName] {
 		s.StateURL = s.URL
 	} else if s.StateURL.IsSet() {
 		checkURL(&s.StateURL, p)
+		warnUnverified(&s.StateURL, env)
 	}
 	if !env.broken["PGCRM_NAME"] {
 		s.name(env, p)
@@ -78,6 +80,28 @@ func checkURL(s *Secret, p *problems) {
 		mend += "; take off the quotes around it"
 	}
 	p.add(name, "is not a Postgres URL or key=value list", mend)
+}
+
+// warnUnverified warns of a connection to a public host that may go in the clear,
+// or to whoever answers there: libpq's default asks for neither encryption nor a
+// certificate.
+func warnUnverified(s *Secret, env *environ) {
+	if !s.IsSet() {
+		return
+	}
+	c, err := pgconn.ParseConfig(s.value)
+	if err != nil {
+		return
+	}
+	ways := []*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}
+	for _, w := range append(ways, c.Fallbacks...) {
+		verified := w.TLSConfig != nil && (!w.TLSConfig.InsecureSkipVerify || w.TLSConfig.VerifyPeerCertificate != nil)
+		if verified || strings.HasPrefix(w.Host, "/") || private(w.Host) {
+			continue
+		}
+		env.warnings = append(env.warnings, s.name+": the database is on a public host, and its certificate is not verified; add sslmode=verify-full, and sslrootcert with the provider's CA where it is not a public one")
+		return
+	}
 }
 
 var slotForm = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
