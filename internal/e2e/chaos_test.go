@@ -83,6 +83,9 @@ func TestTheScheduleOfChaosIsTheSeeds(t *testing.T) {
 
 const chaosPeople = 60
 
+// chaosBad is no option of the property that it is written to.
+const chaosBad = "bad " + rowMark
+
 // chaosSchema adds to the tables of the kill test one whose rows change the key
 // that their record is found by, and have values that HubSpot does not take.
 const chaosSchema = killSchema + `
@@ -508,7 +511,7 @@ func (c *chaos) changePeople(ctx context.Context) {
 			}
 		}
 		id := 1 + rng.IntN(chaosPeople)
-		set := fmt.Sprintf("plan = '%s'", []string{"A", "B", "B", "bad"}[rng.IntN(4)])
+		set := fmt.Sprintf("plan = '%s'", []string{"A", "B", "B", chaosBad}[rng.IntN(4)])
 		switch rng.IntN(4) {
 		case 0:
 			set = fmt.Sprintf("note = 'row%d ' || %s", id, big(rng))
@@ -545,7 +548,7 @@ func (c *chaos) differs() string {
 	}
 	rows, _ := conn.Query(c.Context(), `SELECT email, 'person_note', note FROM people WHERE email LIKE 'p%'
 		UNION ALL SELECT email, 'v_people', v::text FROM people WHERE email LIKE 'p%'
-		UNION ALL SELECT email, 'person_plan', plan FROM people WHERE plan <> 'bad'`)
+		UNION ALL SELECT email, 'person_plan', plan FROM people WHERE plan <> '`+chaosBad+`'`)
 	var key, property, value, wrong string
 	_, err = pgx.ForEachRow(rows, []any{&key, &property, &value}, func() error {
 		if got := holds[key][property]; got != value {
@@ -564,7 +567,7 @@ func (c *chaos) differs() string {
 	if err != nil {
 		return err.Error()
 	}
-	want, err := texts(conn, `SELECT 'public.people ' || id || ' person_plan' FROM people WHERE plan = 'bad'
+	want, err := texts(conn, `SELECT 'public.people ' || id || ' person_plan' FROM people WHERE plan = '`+chaosBad+`'
 		UNION ALL SELECT 'public.people ' || id || ' -' FROM people WHERE email LIKE 'nobody%'`)
 	if err != nil {
 		return err.Error()
@@ -606,7 +609,7 @@ func (c *chaos) checkWrites() {
 				}
 				rowOf[e.ID] = row
 			}
-			if p.Value == "bad" {
+			if p.Value == chaosBad {
 				c.Errorf("write %d sends what the property does not take", e.Seq)
 			}
 		}

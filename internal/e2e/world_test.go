@@ -247,7 +247,7 @@ func runFor(ctx context.Context, t testing.TB, env []string, args ...string) (co
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}, env...)
 	cmd.Dir = t.TempDir()
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdout, cmd.Stderr = scanned(t, env, args, &out), scanned(t, env, args, &errs)
 	err := cmd.Run()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited && ctx.Err() == nil { //nolint:errorlint // Run's own type
 		t.Fatal(err)

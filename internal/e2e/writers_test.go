@@ -187,7 +187,7 @@ func text(rng *rand.Rand, n int) string {
 	if rng.IntN(8) == 0 {
 		return "NULL"
 	}
-	return "'" + strings.Repeat(string(rune('a'+rng.IntN(26))), 1+rng.IntN(n)) + "'"
+	return "'" + rowMark + strings.Repeat(string(rune('a'+rng.IntN(26))), 1+rng.IntN(n)) + "'"
 }
 
 func plan(rng *rand.Rand) string {
@@ -205,7 +205,7 @@ func moment(rng *rand.Rand) string {
 // big is a text that is stored out of line, so that an update of another column
 // does not carry it.
 func big(rng *rand.Rand) string {
-	return fmt.Sprintf("repeat('%c%d ', %d)", 'a'+rng.IntN(26), rng.IntN(1000), 700+rng.IntN(300))
+	return fmt.Sprintf("'%s' || repeat('%c%d ', %d)", rowMark, 'a'+rng.IntN(26), rng.IntN(1000), 700+rng.IntN(300))
 }
 
 // slotWatch looks at the slot's confirmed position all the time.
