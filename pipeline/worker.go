@@ -65,7 +65,7 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 		workers.Go(func() error {
 			s.inFlight.Add(1)
 			defer func() { s.inFlight.Add(-1); <-slots }()
-			err := s.deliver(hard, batch)
+			err := s.deliver(hard, ctx, batch)
 			if err != nil {
 				s.abandoned.Store(true)
 				if ctx.Err() == nil && !stopped(stop) {
@@ -77,35 +77,49 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 	}
 }
 
+// fillAtMost is how many batches are gone through to fill one call.
+const fillAtMost = 10
+
 // holdFor is how long a target rests whose configuration the CRM refuses.
 const holdFor = 30 * time.Second
 
 // deliver brings one batch to its outcomes. An error means that ctx has ended,
 // that the process is told to stop, or what no waiting mends; what has no outcome
 // by then stays unsettled, and redo finds it.
-func (s *session) deliver(ctx context.Context, batch []*sink.Entry) error {
+//
+// What turns out to need no call makes room in the one that the others need: it is
+// filled up from the queue, until front ends.
+func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) error {
 	target := batch[0].Source.Target
 	if err := failpoint.At("deliver.taken"); err != nil {
 		return err
 	}
-	records, err := s.lookup(ctx, target, batch)
-	if err != nil {
-		return err
-	}
-	outcomes := make([]outcome, 0, len(batch))
+	var outcomes []outcome
 	var writes, archives []*attempt
-	for i, e := range batch {
-		a := &attempt{session: s, entry: e, remembered: records[i]}
-		o, done := a.withoutCall()
-		switch {
-		case done:
-			outcomes = append(outcomes, o)
-		case a.archives():
-			archives = append(archives, a)
-		default:
-			writes = append(writes, a)
+	for taken := 0; len(batch) > 0; {
+		taken += len(batch)
+		records, err := s.lookup(ctx, target, batch)
+		if err != nil {
+			return err
+		}
+		for i, e := range batch {
+			a := &attempt{session: s, entry: e, remembered: records[i]}
+			o, done := a.withoutCall()
+			switch {
+			case done:
+				outcomes = append(outcomes, o)
+			case a.archives():
+				archives = append(archives, a)
+			default:
+				writes = append(writes, a)
+			}
+		}
+		batch = nil
+		if n := len(writes) + len(archives); n > 0 && n < s.BatchSize && taken < fillAtMost*s.BatchSize && front.Err() == nil {
+			batch = s.queue.More(target, s.BatchSize-n)
 		}
 	}
+	var err error
 	for _, part := range []struct {
 		attempts []*attempt
 		call     deliverFunc

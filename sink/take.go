@@ -92,26 +92,44 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 	if oldest == nil {
 		return nil, wait
 	}
+	return q.pick(oldest, q.batch), wait
+}
+
+// pick hands out the oldest ready versions of a lane, at most n.
+func (q *Queue) pick(l *lane, n int) []*Entry {
 	var batch, unread []*Entry
-	for len(batch) < q.batch && len(unread) <= q.batch && len(oldest.ready) > 0 {
-		if oldest.ready[0].Newest.LSN >= q.bound {
+	for len(batch) < n && len(unread) <= q.batch && len(l.ready) > 0 {
+		if l.ready[0].Newest.LSN >= q.bound {
 			notify(q.boundWanted)
 			break
 		}
-		e := oldest.ready.pop()
+		e := l.ready.pop()
 		if q.early(e) {
 			unread = append(unread, e)
-			oldest.ready.setAside()
+			l.ready.setAside()
 			continue
 		}
 		e.state = taken
 		batch = append(batch, e)
-		oldest.ready.setAside()
+		l.ready.setAside()
 	}
 	for _, e := range unread {
-		oldest.ready.push(e)
+		l.ready.push(e)
 	}
-	return batch, wait
+	return batch
+}
+
+// More hands out further ready versions of a target, at most n, for a call that
+// is about to be made and has room: however young they are, they cost nothing.
+func (q *Queue) More(target *change.Target, n int) []*Entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := &q.lanes[target.Index]
+	if !q.open || l.heldUntil.After(q.now()) {
+		return nil
+	}
+	l.ready.setAside()
+	return q.pick(l, n)
 }
 
 // early reports whether the version archives a record in a transaction that is
