@@ -205,6 +205,20 @@ func TestAnAccountWithoutAPortalIsNoAnswer(t *testing.T) {
 	})
 }
 
+func TestAnObjectWithoutPropertiesIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &portal{answer: func(r request) (int, map[string]string, string) {
+			if r.n == 2 {
+				return 200, nil, `{"results":[{"name":"name"}]}`
+			}
+			return 200, nil, `{"status":"COMPLETE","results":[]}`
+		}}
+		if found, err := newTestClient(t, p, nil).Properties(t.Context(), "companies"); err != nil || len(found) != 1 {
+			t.Errorf("%+v %v", found, err)
+		}
+	})
+}
+
 func TestQuotaShareLeavesCallsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remaining := 1000

@@ -3,6 +3,7 @@ package hubspot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 )
@@ -94,6 +95,11 @@ func (c *Client) properties(ctx context.Context, object, sensitivity string) ([]
 			}
 			if list.Results == nil {
 				return errShape
+			}
+			// Every object has properties of HubSpot's own. Of the sensitive kinds
+			// there may be none.
+			if sensitivity == "" && len(*list.Results) == 0 {
+				return errors.New("it lists no property at all")
 			}
 			return nil
 		},
