@@ -84,10 +84,17 @@ func (c *checker) askAccount(ctx context.Context, crm *hubspot.Client) {
 	if q := crm.Quota(); q.DailyKnown {
 		c.good("quota", "%d of %d calls are left today", q.DailyRemaining, q.DailyLimit)
 	}
-	if end := hubspot.SupportEnds(c.cfg.CRM.APIVersion); !end.IsZero() && time.Until(end) < supportNotice {
+	if end, soon := supportEndsSoon(c.cfg.CRM.APIVersion, time.Now()); soon {
 		c.note("api_version", "set HUBSPOT_API_VERSION to a newer one", "HubSpot's support of version %s ends on %s",
 			c.cfg.CRM.APIVersion, end.Format(time.DateOnly))
 	}
+}
+
+// supportEndsSoon tells when HubSpot stops supporting the version, and whether it
+// is time to say so.
+func supportEndsSoon(version string, now time.Time) (end time.Time, soon bool) {
+	end = hubspot.SupportEnds(version)
+	return end, !end.IsZero() && end.Sub(now) < supportNotice
 }
 
 // scopeOrToken names a refusal of credentials: for what they do not allow, or as

@@ -240,6 +240,9 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		return nil, nil, err
 	}
 	r.announce(found)
+	if end, soon := supportEndsSoon(r.cfg.CRM.APIVersion, time.Now()); soon {
+		r.log.Warn("api_version", "version", r.cfg.CRM.APIVersion, "support_ends", end.Format(time.DateOnly), "mend", "set HUBSPOT_API_VERSION to a newer one")
+	}
 	r.firstContact(ctx, db, book, crm, found)
 	position := instance.InitialCheckpoint
 	if state, known, err := book.Peek(ctx); err == nil && known {

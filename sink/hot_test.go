@@ -73,7 +73,7 @@ func hotRecords(t *testing.T, interval time.Duration, share int) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		last := make([]string, records)
 		for i := range changes {
-			n, at := rng.IntN(records), change.LSN(2*i+1) //nolint:gosec // small
+			n, at := rng.IntN(records), change.LSN(2*i+1)
 			if last[n] == "" || rng.IntN(share) == 0 {
 				last[n] = strconv.Itoa(i)
 			}
