@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -259,7 +260,7 @@ func (c *chaos) ensure() {
 			if !in.expected {
 				output := in.p.log.String()
 				c.say("instance %d ended by itself with %d: %s", i, in.p.cmd.ProcessState.ExitCode(), lastLine(output))
-				if !strings.Contains(output, "\npgcrm: ") && !strings.HasPrefix(output, "pgcrm: ") {
+				if !reasonGiven.MatchString(output) {
 					c.Errorf("instance %d ended without a reason:\n%s", i, output)
 				}
 				if strings.Contains(output, "slot_taken") {
@@ -271,6 +272,10 @@ func (c *chaos) ensure() {
 		in.p = start(c, in.env)
 	}
 }
+
+// reasonGiven finds the line that says why the program has ended: what failed, or
+// the setting that is wrong.
+var reasonGiven = regexp.MustCompile(`(?m)^(pgcrm: |PGCRM_\w+: |HUBSPOT_\w+: )`)
 
 func lastLine(text string) string {
 	text = strings.TrimSpace(text)
@@ -313,7 +318,7 @@ func (c *chaos) do(d deed) {
 	case "terminate":
 		in.expected = true
 		_ = in.p.cmd.Process.Signal(syscall.SIGCONT)
-		if code := in.p.stop(); code != 0 && !strings.Contains(in.p.log.String(), "pgcrm: ") {
+		if code := in.p.stop(); code != 0 && !reasonGiven.MatchString(in.p.log.String()) {
 			c.Errorf("exit code %d on SIGTERM, and no reason; output ends:\n%s", code, in.p.log)
 		}
 	case "freeze process":
