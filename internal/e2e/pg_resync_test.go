@@ -27,6 +27,14 @@ func (w *world) loaded(p *process) {
 	})
 }
 
+// slotIsFree waits until the server has noticed that who had the slot was killed.
+func (w *world) slotIsFree() {
+	w.t.Helper()
+	eventually(w.t, patience, func() string {
+		return w.query(`SELECT 'the slot is in use' FROM pg_replication_slots WHERE slot_name = $1 AND active`, w.name)
+	})
+}
+
 // TestPGAResyncThatIsKilledGoesOn stops a resync at each of its steps and kills
 // it there. Whatever is left is enough for the next start.
 func TestPGAResyncThatIsKilledGoesOn(t *testing.T) {
@@ -35,10 +43,11 @@ func TestPGAResyncThatIsKilledGoesOn(t *testing.T) {
 	newResyncWorld(t, w, 6)
 	p := w.start()
 	w.arrives(p, 6, "name=first")
-	w.settles(p)
+	w.loaded(p)
 	p.kill() // nothing says how things stood
 	w.exec(`UPDATE accounts SET name = 'missed' WHERE id = 1`)
 	w.exec(`DELETE FROM accounts WHERE id = 2`)
+	w.slotIsFree()
 	w.exec(`SELECT pg_drop_replication_slot($1)`, w.name)
 
 	other := connect(t, w.url)
@@ -85,6 +94,7 @@ func TestPGAResyncThatIsKilledGoesOn(t *testing.T) {
 		if _, err := other.Exec(context.Background(), "SELECT pg_advisory_unlock_all()"); err != nil {
 			t.Fatal(err)
 		}
+		w.slotIsFree()
 		// Who does not resync is told, whatever state it is left in.
 		w.with("PGCRM_ON_SLOT_LOSS=").refusesToRun("migrate --recreate-slot")
 	}
