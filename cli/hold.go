@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgcrm/pgcrm/admin"
@@ -88,7 +89,7 @@ func (s *survey) relation(table string) *change.Relation {
 func showHeld(h ledger.Held, values bool) admin.Held {
 	var samples []string
 	for _, s := range h.Samples {
-		row := "a row of " + s.Table
+		row := "rows of " + s.Table
 		if values {
 			row = fmt.Sprintf("row %s of %s", s.Row, s.Table)
 		}
@@ -96,8 +97,18 @@ func showHeld(h ledger.Held, values bool) admin.Held {
 	}
 	reason := fmt.Sprintf("would change %s, more than PGCRM_HOLD_ABOVE; nothing of it is sent until `pgcrm resume %s`", heldCount(h), h.Digest)
 	if len(samples) > 0 {
-		reason += "; among them " + strings.Join(samples, ", ")
+		reason += "; among them " + strings.Join(distinct(samples), ", ")
 	}
 	since := h.HeldAt.UTC()
 	return admin.Held{What: heldWhat(h), Reason: reason, Digest: h.Digest, Records: h.Records, Partial: h.Partial, Samples: samples, Since: &since}
+}
+
+// distinct names each once: without keys five rows of one table read alike.
+func distinct(lines []string) (once []string) {
+	for _, line := range lines {
+		if !slices.Contains(once, line) {
+			once = append(once, line)
+		}
+	}
+	return once
 }

@@ -251,11 +251,13 @@ func (s *session) noteHeld(ctx context.Context, h *held, what string) error {
 	return nil
 }
 
-// samplesInWords names no record: keys are values.
+// samplesInWords names no record, since keys are values, and what is alike once.
 func samplesInWords(samples []ledger.HeldSample) string {
-	words := make([]string, len(samples))
-	for i, r := range samples {
-		words[i] = fmt.Sprintf("a row of %s (%s)", r.Table, r.What())
+	var words []string
+	for _, r := range samples {
+		if word := fmt.Sprintf("rows of %s (%s)", r.Table, r.What()); !slices.Contains(words, word) {
+			words = append(words, word)
+		}
 	}
 	return strings.Join(words, ", ")
 }

@@ -104,7 +104,7 @@ func TestALargeChangeWaitsForAPerson(t *testing.T) {
 			t.Errorf("sent while held: %s", why)
 		}
 	}
-	for _, line := range []string{"held", "records=30", "digest=" + big.Digest, "a row of public.accounts (plan)", "pgcrm resume " + big.Digest} {
+	for _, line := range []string{"held", "records=30", "digest=" + big.Digest, "rows of public.accounts (plan)", "pgcrm resume " + big.Digest} {
 		if !p.log.contains(line) {
 			t.Errorf("the log does not say %q:\n%s", line, p.log)
 		}
