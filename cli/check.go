@@ -249,7 +249,8 @@ func (c *checker) compile(context.Context) {
 		return
 	}
 	c.mapping = m
-	c.good("mapping", "%s: %d mappings of %d tables suit tables and properties", c.cfg.Mapping.Document.Name, len(m.Sources()), len(m.Tables()))
+	c.good("mapping", "%s: %s of %s, which suit tables and properties", c.cfg.Mapping.Document.Name,
+		plural(int64(len(m.Sources())), "mapping", "mappings"), plural(int64(len(m.Tables())), "table", "tables"))
 	for _, w := range m.Warnings() {
 		c.note("mapping", "", "%s", w)
 	}

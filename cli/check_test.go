@@ -37,7 +37,7 @@ func TestCheckBeforeTheFirstRun(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	for name, text := range map[string]string{
-		"configuration": "every variable can be read", "mapping": "1 mappings of 1 tables suit", "scope": "companies can be written",
+		"configuration": "every variable can be read", "mapping": "1 mapping of 1 table, which suit", "scope": "companies can be written",
 		"portal": "time zone", "quota": "calls are left today", "wal_level": "logical", "slot": "can be created", "publication": "can be created",
 		"table": "public.accounts can be followed", "state": "can be created in database", "replica_identity": "FULL would add the old name, plan, seats",
 	} {

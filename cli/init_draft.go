@@ -118,6 +118,10 @@ func (c *initCommand) draftColumn(d *draft, column *change.Column, used map[stri
 		line.reason = reasons[0]
 		return line
 	}
+	if line.property == d.match.property {
+		line.reason = "the property of this name tells which record a row is"
+		return line
+	}
 	line.reason = "the portal has no property of this name"
 	if p, ok := c.newProperty(column); ok && !used[p.Name] {
 		d.lacking = append(d.lacking, p)
