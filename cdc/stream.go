@@ -119,9 +119,16 @@ func (s *Stream) Next(ctx context.Context) (*change.Event, error) {
 	}
 }
 
-// fail ends the stream.
+// fail ends the stream, and the connection with it: a server that shuts down
+// waits for that, and what the caller has to do first may need the server.
 func (s *Stream) fail(err error) error {
 	s.err = err
+	if errors.Is(err, errShuttingDown) && s.send(time.Now()) == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), goodbye/4)
+		defer cancel()
+		_ = s.sayGoodbye(ctx) // the connection ends in any case
+	}
+	closeHard(s.conn)
 	return err
 }
 
@@ -258,7 +265,7 @@ func (s *Stream) refusal(pg *pgconn.PgError) error {
 // connection. It takes no longer than ctx allows.
 func (s *Stream) Close(ctx context.Context) error {
 	defer closeHard(s.conn)
-	if s.err != nil && !errors.Is(s.err, errShuttingDown) {
+	if s.err != nil {
 		return nil // nobody to talk to
 	}
 	s.err = errClosed
