@@ -89,28 +89,41 @@ func (l *Ledger) Trace(ctx context.Context, target *change.Target, key string) (
 // KeysOf tells under which keys records were last delivered from a row: of one
 // that changed its key, the old one.
 func (l *Ledger) KeysOf(ctx context.Context, source *change.Source, row string) ([]string, error) {
+	keys, err := l.KeysOfRows(ctx, source, []string{row})
+	return keys[row], err
+}
+
+// KeysOfRows is KeysOf of many rows, by row.
+func (l *Ledger) KeysOfRows(ctx context.Context, source *change.Source, rows []string) (map[string][]string, error) {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
 	var target int16 = -1
 	if names := l.names.target(source.Target); names != nil {
 		target = names.id
 	}
-	rows, _ := l.pool.Query(ctx, `WITH s AS (SELECT id FROM source WHERE target = $1 AND table_name = $2)
-		SELECT key FROM (
-			SELECT key, lsn, ordinal FROM record WHERE source IN (SELECT id FROM s) AND row_key <> '' AND row_key = $3
+	wanted := make([][]byte, len(rows))
+	byAddress := make(map[string]string, len(rows))
+	for i, row := range rows {
+		wanted[i] = []byte(address(row))
+		byAddress[address(row)] = row
+	}
+	answer, _ := l.pool.Query(ctx, `WITH s AS (SELECT id FROM source WHERE target = $1 AND table_name = $2)
+		SELECT row_key, key FROM (
+			SELECT row_key, key, lsn, ordinal FROM record WHERE source IN (SELECT id FROM s) AND row_key <> '' AND row_key = ANY ($3)
 			UNION ALL
-			SELECT key, lsn, ordinal FROM record WHERE target = $1 AND key = $3 AND row_key = '' AND source IN (SELECT id FROM s)
+			SELECT key, key, lsn, ordinal FROM record WHERE target = $1 AND key = ANY ($3) AND row_key = '' AND source IN (SELECT id FROM s)
 			UNION ALL
-			SELECT r.key, r.lsn, r.ordinal FROM feeder f JOIN record r ON r.target = f.target AND r.key = f.key
-			WHERE f.source IN (SELECT id FROM s) AND f.row_key = $3
-		) AS r ORDER BY lsn, ordinal, key`, target, source.Table, []byte(address(row)))
-	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
-		var key []byte
-		err := row.Scan(&key)
-		return string(key), err
+			SELECT f.row_key, r.key, r.lsn, r.ordinal FROM feeder f JOIN record r ON r.target = f.target AND r.key = f.key
+			WHERE f.source IN (SELECT id FROM s) AND f.row_key = ANY ($3)
+		) AS r ORDER BY lsn, ordinal, key`, target, source.Table, wanted)
+	keys := map[string][]string{}
+	var row, key []byte
+	_, err := pgx.ForEachRow(answer, []any{&row, &key}, func() error {
+		keys[byAddress[string(row)]] = append(keys[byAddress[string(row)]], string(key))
+		return nil
 	})
 	if err != nil {
-		return nil, explain("look up a row", err)
+		return nil, explain("look up rows", err)
 	}
 	return keys, nil
 }

@@ -158,7 +158,7 @@ func (r *runner) run(ev *change.Event, at []int) (change.Patch, outcome) {
 	if patch.Rejection != nil || patch.Reread {
 		return patch, mapped
 	}
-	moved := r.previousKey(&patch) || entered
+	moved := r.previousKey(&patch) || entered || r.rowMoved(patch.Row)
 	patch.Props, patch.Whole, patch.Reread = r.properties(moved)
 	return patch, mapped
 }
@@ -207,6 +207,16 @@ func (r *runner) previousKey(patch *change.Patch) bool {
 	}
 	patch.OldKey = r.oldKey
 	return true
+}
+
+// rowMoved reports whether the row's primary key was another: what was to be read
+// of it under that is not there any more.
+func (r *runner) rowMoved(row []byte) bool {
+	if r.ev.Kind != change.Update || len(r.ev.Old) == 0 {
+		return false
+	}
+	r.oldRow = r.rowKey(r.oldRow, true)
+	return !bytes.Equal(r.oldRow, row)
 }
 
 // known is a column's value after the change, from the old row where that holds

@@ -175,6 +175,7 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 		backfill: j.ID,
 		number:   j.chunks,
 		doubt:    j.distrust(),
+		first:    j.Reason == firstLoad,
 		verdict:  make(chan bool, 1),
 		touched:  map[string]touch{},
 	}
@@ -198,8 +199,8 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 		chunk.Last = r.Keys[len(r.Keys)-1]
 	}
 	if len(chunk.Last) == 0 {
-		j.loads.setWindow(nil)
-		return chunk, true, nil // no rows
+		j.unfit.begun(j.source, j.ID)
+		return chunk, !j.loads.closeWindow(w), nil // no rows
 	}
 	mapped, err := j.mapRows(chunk.Rows)
 	if err != nil {
@@ -234,6 +235,24 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 		}
 	})
 	return chunk, taken, err
+}
+
+// closeWindow forgets the window and reports whether something spoils it.
+func (l *loads) closeWindow(w *window) (spoiled bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.window = nil
+	return w.spoiled
+}
+
+// spoil is told that a change of the mapping's table is left out: a chunk that is
+// being read may be older than it.
+func (l *loads) spoil(source *change.Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.window; w != nil && w.source == source {
+		w.spoiled = true
+	}
 }
 
 func (l *loads) setWindow(w *window) {

@@ -56,9 +56,8 @@ func newLoads(s *session) *loads {
 	return l
 }
 
-// touch is told of every mapped change that the stream carries, and of the
-// mappings that cannot take it.
-func (l *loads) touch(ev *change.Event, patches []change.Patch, left []*change.Source) {
+// touch is told of every mapped change that the stream carries.
+func (l *loads) touch(ev *change.Event, patches []change.Patch) {
 	if !l.recording.Load() || ev.XID == l.lastXID && !l.watching {
 		return
 	}
@@ -71,7 +70,6 @@ func (l *loads) touch(ev *change.Event, patches []change.Patch, left []*change.S
 	}
 	if w := l.window; w != nil && w.open && w.table.Schema == ev.Relation.Schema && w.table.Name == ev.Relation.Name {
 		w.touch(ev, patches)
-		w.spoiled = w.spoiled || slices.Contains(left, w.source) // the chunk may be older than it
 	}
 }
 
@@ -129,6 +127,10 @@ func (l *loads) complete(w *window) bool {
 // enqueue puts the chunk's rows into the queue, at the position of the high mark.
 func (l *loads) enqueue(ctx context.Context, w *window, ev *change.Event) (*sink.Chunk, error) {
 	chunk := &sink.Chunk{Backfill: w.backfill, Number: w.number, Last: w.chunk.Last, Rows: len(w.chunk.Rows)}
+	former, err := l.formerKeys(ctx, w)
+	if err != nil {
+		return nil, err
+	}
 	for i := range w.mapped {
 		m := &w.mapped[i]
 		p := &m.patch
@@ -139,6 +141,9 @@ func (l *loads) enqueue(ctx context.Context, w *window, ev *change.Event) (*sink
 				continue
 			}
 			p.Props = props
+		}
+		if was := former[string(p.Row)]; was != "" && !l.s.queue.Holds(w.source.Target, was) {
+			p.OldKey = []byte(was)
 		}
 		pos := change.Position{LSN: ev.Pos.LSN, Ordinal: uint32(m.row + 1)} //nolint:gosec // rows of a chunk
 		l.s.add(sink.Add{Patch: p, Pos: pos, Commit: ev.CommitTime, Doubt: w.doubt, Chunk: chunk})

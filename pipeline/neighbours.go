@@ -114,6 +114,8 @@ type Ledger interface {
 	Lookup(ctx context.Context, target *change.Target, keys []string) ([]*change.Record, error)
 	// KeysOf tells to which records a row was last delivered.
 	KeysOf(ctx context.Context, source *change.Source, row string) ([]string, error)
+	// KeysOfRows is KeysOf of many rows, by row.
+	KeysOfRows(ctx context.Context, source *change.Source, rows []string) (map[string][]string, error)
 	// DeliveredRows lists the rows from which records of a mapping were delivered.
 	DeliveredRows(ctx context.Context, table, object, match, after string, limit int) (rows []string, next string, err error)
 	// DeliveredFrom tells whether records were last delivered from these rows, as

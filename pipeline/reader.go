@@ -3,8 +3,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -132,8 +130,7 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 	if err := failpoint.At("read.mapped"); err != nil {
 		return err
 	}
-	patches, left, err := s.fitting(ctx, patches)
-	if err != nil {
+	if patches, err = s.fitting(ctx, patches); err != nil {
 		return err
 	}
 	for i := range patches {
@@ -141,7 +138,7 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 			return err
 		}
 	}
-	s.loads.touch(ev, patches, left)
+	s.loads.touch(ev, patches)
 	redone := sink.Doubt(0)
 	if s.redoing.Load() && ev.Pos.LSN < s.redoTo {
 		redone = sink.Redone
@@ -162,68 +159,6 @@ func (s *session) row(ctx context.Context, ev *change.Event) error {
 		return s.weighOutside(ctx)
 	}
 	return failpoint.At("read.queued")
-}
-
-// keysKept is how many rows' keys the reader remembers.
-const keysKept = 50_000
-
-type rowOf struct {
-	source *change.Source
-	row    string
-}
-
-// formerly finds the record that a row addressed before a change that does not
-// carry its match value of then: where the match column is no part of the replica
-// identity, it is in the ledger alone. Where that is another, it is renamed.
-func (s *session) formerly(ctx context.Context, p *change.Patch) error {
-	if p.Rejection != nil {
-		return nil
-	}
-	row := rowOf{p.Source, string(p.Row)}
-	if len(p.OldRow) == 0 {
-		if _, known := s.read.keys[row]; known {
-			s.read.keys[row] = string(p.Key)
-		}
-		return nil
-	}
-	if s.read.keys == nil || len(s.read.keys) >= keysKept {
-		s.read.keys = map[rowOf]string{}
-	}
-	before := rowOf{p.Source, string(p.OldRow)}
-	was, known := s.read.keys[before]
-	if !known {
-		var err error
-		if was, err = s.formerKey(ctx, p); err != nil {
-			return err
-		}
-	}
-	delete(s.read.keys, before)
-	s.read.keys[row] = string(p.Key)
-	if was != "" && was != string(p.Key) {
-		p.OldKey = []byte(was)
-		p.Reread = p.Reread || !p.Whole // another record may have the new key
-	}
-	return nil
-}
-
-// formerKey asks the queue, and then the ledger, for the key under which a row
-// was last delivered.
-func (s *session) formerKey(ctx context.Context, p *change.Patch) (string, error) {
-	if key, ok := s.queue.KeyOf(p.Source, p.OldRow); ok {
-		return key, nil
-	}
-	keys, err := s.Ledger.KeysOf(ctx, p.Source, string(p.OldRow))
-	if err != nil {
-		return "", ofLedger(err)
-	}
-	if len(keys) == 0 || slices.Contains(keys, string(p.Key)) {
-		return "", nil
-	}
-	last := keys[len(keys)-1]
-	if strings.HasPrefix(last, "\x00") { // what stands for a key that is too long
-		return "", nil
-	}
-	return last, nil
 }
 
 // whose finds the record that a row was delivered to, for a change that names the

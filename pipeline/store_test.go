@@ -518,6 +518,10 @@ func (b *book) BackfillOpen(ctx context.Context, id int64) (open bool, err error
 	return open, err
 }
 
+func (b *book) KeysOfRows(context.Context, *change.Source, []string) (map[string][]string, error) {
+	return nil, nil // the stream tells of every change of a key
+}
+
 func (b *book) RequestLate(context.Context, time.Time, int, string) (int64, error) {
 	return 0, errors.New("nothing is late here")
 }

@@ -14,8 +14,8 @@ import (
 // the checkpoint can pass the first change that was left out.
 //
 // A load pays for a change if it reads the row after it. So one load is enough
-// until it has begun, which is when the ledger has it that rows were sent; of a
-// chunk read before that, what is left out between the marks spoils it.
+// until it has begun, which is when its first chunk was read; what is left out
+// while that is read spoils it.
 type unfit struct {
 	mu  sync.Mutex
 	why map[*change.Source]string
@@ -90,8 +90,8 @@ func HeldName(src *change.Source) string { return src.Table + " -> " + src.Targe
 
 // fitting leaves the patches of mappings out that cannot take the change, and
 // sees to it that the change is owed to them.
-func (s *session) fitting(ctx context.Context, patches []change.Patch) (fit []change.Patch, left []*change.Source, err error) {
-	fit = patches[:0]
+func (s *session) fitting(ctx context.Context, patches []change.Patch) ([]change.Patch, error) {
+	fit := patches[:0]
 	for i := range patches {
 		p := patches[i]
 		if p.Unfit == "" {
@@ -104,11 +104,10 @@ func (s *session) fitting(ctx context.Context, patches []change.Patch) (fit []ch
 		}
 		s.read.unfit = true
 		if err := s.owe(ctx, p.Source, p.Unfit); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		left = append(left, p.Source)
 	}
-	return fit, left, nil
+	return fit, nil
 }
 
 // owe has the mapping wait, and its rows loaded once it goes on.
@@ -117,6 +116,7 @@ func (s *session) owe(ctx context.Context, src *change.Source, why string) error
 		s.Log.Error("mapping_waits", "table", src.Table, "object", src.Target.Object, "match", src.Target.Match, "problem", why,
 			"note", "what changes in the table is left out and owed: its rows are loaded once it is mended; everything else goes on")
 	}
+	s.loads.spoil(src) // before it is seen whether a load has begun
 	s.unfit.asking.Lock()
 	defer s.unfit.asking.Unlock()
 	if s.unfit.owing[src] != 0 {

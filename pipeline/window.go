@@ -20,6 +20,7 @@ type window struct {
 	chunk    Chunk
 	mapped   []mappedRow
 	doubt    sink.Doubt
+	first    bool      // the table's first load
 	verdict  chan bool // whether the chunk was taken; buffered
 	// gone are primary keys of rows that are gone if the chunk lacks them.
 	gone [][]string

@@ -41,6 +41,13 @@ func (r rows) leaveRow(e *Entry, source *change.Source, row string) {
 	}
 }
 
+// Holds reports whether a change in the queue concerns the key.
+func (q *Queue) Holds(target *change.Target, key string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lanes[target.Index].last[key] != nil
+}
+
 // KeyOf is the record that a row's last change in the queue went to; false where
 // there is none.
 func (q *Queue) KeyOf(source *change.Source, row []byte) (string, bool) {

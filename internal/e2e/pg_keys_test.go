@@ -44,6 +44,18 @@ func (w *world) holds(p *process, id, host, name, notes string) {
 	})
 }
 
+// arrivesAt waits until whoever has the website has the name.
+func (w *world) arrivesAt(p *process, host, name string) {
+	w.t.Helper()
+	eventually(w.t, patience, func() string {
+		p.alive()
+		if r, ok := w.portal.Find("companies", "website", host); !ok || r.Properties["name"] != name {
+			return host + " has not the name " + name
+		}
+		return ""
+	})
+}
+
 // TestPGKeyChanges changes the match value, which is no part of the primary key,
 // in every way there is, and has the records follow. Under the default replica
 // identity the log does not tell what it was before.
@@ -96,6 +108,23 @@ ALTER TABLE accounts REPLICA IDENTITY `+identity, keysMapping, hubspotsim.Unique
 			w.holds(p, a, "both", "and back", notes["a"])
 			w.exec(`UPDATE accounts SET host = 'again' WHERE host = 'both'`)
 			w.holds(p, a, "again", "and back", notes["a"])
+
+			// While the mapping waits for a column the log says nothing to it.
+			w.seed2("website", "new")
+			w.exec(`ALTER TABLE accounts RENAME notes TO remarks`)
+			w.exec(`UPDATE accounts SET host = 'unseen', name = 'renamed unseen' WHERE host = 'again'`)
+			w.exec(`UPDATE accounts SET host = 'new' WHERE host = 'a'; INSERT INTO accounts VALUES (1, 'a', 'takes a', 'n')`)
+			eventually(t, patience, func() string {
+				p.alive()
+				if !p.log.contains("mapping_waits") {
+					return "the mapping does not wait"
+				}
+				return ""
+			})
+			w.exec(`ALTER TABLE accounts RENAME remarks TO notes`)
+			w.holds(p, a, "unseen", "renamed unseen", notes["a"])
+			w.arrivesAt(p, "a", "takes a")
+			w.arrivesAt(p, "new", "other primary key")
 
 			// Another record has the new value: it takes the row, whole.
 			w.exec(`UPDATE accounts SET host = 'taken' WHERE host = 'free'`)
