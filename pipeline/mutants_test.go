@@ -95,9 +95,8 @@ var mutants = []mutant{
 		"		e.blocked++\n", "		before.followers = before.followers[:len(before.followers)-1]\n",
 	),
 	breaking(
-		"a held version is taken", "sink/take.go",
-		"		l.ready.setAside()\n", "",
-		"		batch = append(batch, e)\n		oldest.ready.setAside()\n", "		batch = append(batch, e)\n",
+		"a held version is taken", "sink/withhold.go",
+		"for len(*h) > 0 && (*h)[0].waits > 0 {", "for len(*h) > 1<<30 {",
 	),
 	breaking(
 		"a held transaction does not keep the checkpoint", "sink/positions.go",
