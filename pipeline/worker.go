@@ -176,8 +176,16 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	var undecided []*sink.Entry
 	for i, a := range attempts {
 		if verdicts[i].Outcome != sink.Undecided {
-			outcomes = append(outcomes, a.outcome(verdicts[i]))
-			continue
+			letters, failed := s.leave(ctx, target, a, verdicts[i])
+			if failed == nil {
+				o := a.outcome(verdicts[i])
+				o.letters = append(o.letters, letters...)
+				outcomes = append(outcomes, o)
+				continue
+			}
+			if !errors.As(failed, &hold) {
+				err = failed
+			}
 		}
 		if verdicts[i].Unanswered {
 			a.entry.Doubt |= sink.Redone

@@ -106,6 +106,9 @@ func (r *deliveryRun) nameTaken(ctx context.Context, it *deliveryItem) (bool, er
 		return false, nil
 	}
 	it.verdict.KeyTaken = before.State == hubspot.Written || it.job.CRMID != "" && it.job.CRMID != now.ID
+	if before.State == hubspot.Written && before.ID != now.ID {
+		it.verdict.Left = before.ID
+	}
 	it.verdict.CRMID = now.ID
 	it.renaming, it.id, it.byID = false, it.job.RenameTo, false
 	return true, nil

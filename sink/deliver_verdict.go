@@ -65,6 +65,9 @@ type Verdict struct {
 	// value: that one got the properties, and the old one is as that of a deleted
 	// row.
 	KeyTaken bool
+	// Left is then the id of the record that the row leaves, where it is there and
+	// has the old match value still.
+	Left string
 	// Unanswered is set where an attempt that carried the job ended without a
 	// definite answer: what it carried may have been applied, or may yet be. With
 	// Delivered the properties that are not refused are confirmed all the same;
