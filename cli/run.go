@@ -319,8 +319,8 @@ func (r *runner) adminToken() func(context.Context) (string, error) {
 	return r.cfg.Admin.Token.Value
 }
 
-// chunkRows is how many rows of a backfill are read between two marks.
-const chunkRows = 2000
+// chunkRows is how many rows of a backfill are read between two marks at most.
+const chunkRows = 5000
 
 // keepTurning turns the loop of the set-up, which waits for others most of the time.
 func keepTurning(ctx context.Context, loop *admin.Loop) {

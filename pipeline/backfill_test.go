@@ -336,3 +336,45 @@ func TestLoadingWithASmallQueue(t *testing.T) {
 		l.locked(l.history.checkEnd)
 	})
 }
+
+// A large load does not keep live changes waiting: each is sent before nearly all
+// that was there to load when it was made. Counted in records, not in time.
+func TestLiveChangesGoBeforeALoad(t *testing.T) {
+	inLab(t, traits{policy: change.Create}, func(l *lab) {
+		const rows, live = 3000, 10
+		for id := 1; id <= rows; id++ {
+			l.before(id, "1", "1")
+		}
+		delivered := 0
+		var at []int
+		l.onRequest = func(_ *process, jobs []sink.Job) string {
+			delivered += len(jobs)
+			for _, j := range jobs {
+				if p, ok := j.Props.Get(0); ok && strings.HasPrefix(string(p.Text), "live") {
+					at = append(at, delivered)
+				}
+			}
+			return ""
+		}
+		l.run(shape{backfill: true, buffer: 4 << 20, batch: 10, chunk: 1000})
+		for i := range live {
+			l.until("the load goes on", func() bool { return delivered >= 200*(i+1) })
+			l.locked(func() {
+				before := delivered
+				id := rows - i // the last to be loaded
+				l.commitLate(0, l.row(id, "live", same))
+				l.mu.Unlock()
+				l.until("the change is sent", func() bool { return len(at) > i })
+				l.mu.Lock()
+				if n := at[i] - before; n > 200 {
+					t.Errorf("%d records were sent before a live change", n)
+				}
+			})
+		}
+		if delivered > rows {
+			t.Errorf("the load was over before the last change: %d records", delivered)
+		}
+		l.loaded()
+		l.locked(l.history.checkEnd)
+	})
+}

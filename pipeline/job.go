@@ -138,6 +138,9 @@ func (j *job) chunk(ctx context.Context, r Range) (Chunk, error) {
 		if err := j.awaitRoom(ctx); err != nil {
 			return Chunk{}, err
 		}
+		if r.Limit > 0 {
+			r.Limit = j.loads.pace.chunk(j.ChunkRows, j.BufferBytes)
+		}
 		chunk, taken, err := j.tryChunk(ctx, r)
 		if err != nil || taken {
 			return chunk, err
@@ -202,6 +205,7 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 		j.unfit.begun(j.source, j.ID)
 		return chunk, !j.loads.closeWindow(w), nil // no rows
 	}
+	j.loads.pace.read(chunk.Rows)
 	mapped, err := j.mapRows(chunk.Rows)
 	if err != nil {
 		return Chunk{}, false, err

@@ -244,9 +244,10 @@ func (s *session) giveUp(ctx context.Context, b ledger.Backfill, why string) err
 }
 
 // awaitRoom lets live changes go first: a chunk is read only while the queue is
-// less than half full.
+// less than half full, and has no more rows of chunks than it gets rid of in a
+// little while.
 func (s *session) awaitRoom(ctx context.Context) error {
-	for s.queue.Stats().Bytes > s.BufferBytes/2 {
+	for s.queue.Stats().Bytes > s.BufferBytes/2 || s.loads.backlog() > s.loads.pace.backlog(s.ChunkRows, s.BufferBytes) {
 		if err := sleep(ctx, loadPoll/10); err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type loads struct {
 	lastXID  uint32
 	watching bool // the low mark of a window was read
 
+	pace    pace
 	current map[int64]*BackfillStatus
 	// planned is set once the backfills are known, and whole names the mappings
 	// whose table is being loaded or waits for it.
@@ -194,12 +195,27 @@ func (l *loads) saved(done []ledger.ChunkDone) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	rows := 0
+	for _, c := range l.chunks[:len(done)] {
+		rows += c.Rows
+	}
+	l.pace.settled(int64(rows), l.s.Now())
 	l.chunks = l.chunks[len(done):]
 	for _, d := range done {
 		if st := l.current[d.ID]; st != nil {
 			st.Rows = d.Rows
 		}
 	}
+}
+
+// backlog counts the rows that wait in the queue.
+func (l *loads) backlog() (rows int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.chunks {
+		rows += c.Rows
+	}
+	return rows
 }
 
 // pending reports whether a chunk of the backfill is not yet saved as done.

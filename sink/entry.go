@@ -55,6 +55,7 @@ type Entry struct {
 	// Chunks are the backfill chunks that wait for this entry.
 	Chunks []*Chunk
 
+	load      bool       // nothing but a backfill's rows is in it
 	queued    time.Time  // when it was opened
 	safe      change.LSN // end of the last transaction read whole when it was opened
 	state     entryState //

@@ -28,6 +28,7 @@ type Queue struct {
 	bytes      int
 	merged     change.Props // scratch
 	lanes      []lane
+	turn       int // batches taken
 
 	lastEnd change.LSN // end of the last transaction read whole
 	horizon change.LSN // as lastEnd, or a keepalive's position outside a transaction
@@ -50,7 +51,7 @@ type Queue struct {
 type lane struct {
 	last      map[string]*Entry // per key, the last entry that holds it
 	rows      rows
-	ready     readyHeap
+	ready     ready
 	heldUntil time.Time
 }
 
@@ -133,6 +134,8 @@ func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 	if a.Chunk != nil {
 		e.Chunks = append(e.Chunks, a.Chunk)
 		a.Chunk.open++
+	} else if e.load {
+		lane.ready.promote(e)
 	}
 	size := e.measure()
 	q.grow(size - e.size)
@@ -168,6 +171,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 		Newest:    a.Pos,
 		Since:     a.Commit,
 		Doubt:     a.Doubt,
+		load:      a.Chunk != nil,
 		queued:    q.now(),
 		safe:      q.lastEnd,
 		prev:      q.tail,
@@ -197,7 +201,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 	}
 	if e.blocked == 0 {
 		lane.ready.push(e)
-		if len(lane.ready) == 1 || len(lane.ready) == q.batch {
+		if n := lane.ready.len(); n == 1 || n == q.batch {
 			notify(q.wake)
 		}
 	}

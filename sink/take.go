@@ -65,6 +65,7 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 		return nil, 0
 	}
 	now := q.now()
+	loads := q.turn%loadTurn == loadTurn-1
 	var (
 		oldest *lane
 		wait   time.Duration
@@ -72,12 +73,12 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 	for i := range q.lanes {
 		l := &q.lanes[i]
 		l.ready.setAside()
-		if len(l.ready) == 0 {
+		if l.ready.len() == 0 {
 			continue
 		}
 		left := l.heldUntil.Sub(now)
-		if left <= 0 && len(l.ready) < q.batch && !q.draining {
-			left = gather - now.Sub(l.ready[0].queued)
+		if left <= 0 && l.ready.len() < q.batch && !q.draining {
+			left = gather - now.Sub(l.ready.first(loads).queued)
 		}
 		if left > 0 {
 			if wait == 0 || left < wait {
@@ -85,25 +86,30 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 			}
 			continue
 		}
-		if oldest == nil || l.ready[0].First.Before(oldest.ready[0].First) {
+		if oldest == nil || sooner(l.ready.first(loads), oldest.ready.first(loads), loads) {
 			oldest = l
 		}
 	}
 	if oldest == nil {
 		return nil, wait
 	}
-	return q.pick(oldest, q.batch), wait
+	batch := q.pick(oldest, q.batch, loads)
+	if len(batch) > 0 {
+		q.turn++
+	}
+	return batch, wait
 }
 
-// pick hands out the oldest ready versions of a lane, at most n.
-func (q *Queue) pick(l *lane, n int) []*Entry {
+// pick hands out the oldest ready versions of a lane, at most n; with loads, those
+// of backfills first.
+func (q *Queue) pick(l *lane, n int, loads bool) []*Entry {
 	var batch, unread []*Entry
-	for len(batch) < n && len(unread) <= q.batch && len(l.ready) > 0 {
-		if l.ready[0].Newest.LSN >= q.bound {
+	for len(batch) < n && len(unread) <= q.batch && l.ready.len() > 0 {
+		if l.ready.first(loads).Newest.LSN >= q.bound {
 			notify(q.boundWanted)
 			break
 		}
-		e := l.ready.pop()
+		e := l.ready.pop(loads)
 		if q.early(e) {
 			unread = append(unread, e)
 			l.ready.setAside()
@@ -129,7 +135,7 @@ func (q *Queue) More(target *change.Target, n int) []*Entry {
 		return nil
 	}
 	l.ready.setAside()
-	return q.pick(l, n)
+	return q.pick(l, n, false)
 }
 
 // early reports whether the version archives a record in a transaction that is
