@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgcrm/pgcrm/ledger"
@@ -69,7 +70,7 @@ func (b *backfillCommand) followOne(ctx context.Context, book *ledger.Ledger, id
 		case b.out.terminal && p.over():
 			b.out.printf("\r\x1b[K%s\n", text)
 		case b.out.terminal:
-			b.out.printf("\r\x1b[K%s", cut(text, max(b.out.width-1, narrowest)))
+			b.out.printf("\r\x1b[K%s", cut(p.bar()+text, max(b.out.width-1, narrowest)))
 		case p.over() || text != last && b.now().Sub(printed) >= lineEvery:
 			b.out.println(text)
 			printed, last = b.now(), text
@@ -136,6 +137,18 @@ func (p progress) String() string {
 		}
 	}
 	return text
+}
+
+// barWidth is how many characters the bar has.
+const barWidth = 24
+
+// bar is the progress as a picture; empty where the end is not known.
+func (p progress) bar() string {
+	if p.over() || p.Estimate <= 0 {
+		return ""
+	}
+	full := int(barWidth * p.Rows / max(p.Estimate, p.Rows, 1))
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] "
 }
 
 func (p progress) ending() string {

@@ -150,6 +150,22 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+func TestBar(t *testing.T) {
+	for want, p := range map[string]progress{
+		"":                            {State: ledger.Running, Rows: 10},
+		"[........................] ": {State: ledger.Running, Estimate: 48},
+		"[######..................] ": {State: ledger.Running, Rows: 12, Estimate: 48},
+		"[########################] ": {State: ledger.Running, Rows: 50, Estimate: 48},
+	} {
+		if got := p.bar(); got != want {
+			t.Errorf("%+v: got %q, want %q", p, got, want)
+		}
+	}
+	if got := (progress{State: ledger.Done, Rows: 5, Estimate: 5}).bar(); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestMeterMeasuresTheLastWhile(t *testing.T) {
 	var m meter
 	at := time.Unix(1000, 0)

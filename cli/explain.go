@@ -73,14 +73,19 @@ type explainedRecord struct {
 	Match  string `json:"match"`
 	Key    string `json:"key,omitempty"`
 	// State is delivered, waiting, parked, skipped, excluded or gone.
-	State      string              `json:"state"`
-	Detail     string              `json:"detail,omitempty"`
-	CRMID      string              `json:"crm_id,omitempty"`
-	URL        string              `json:"url,omitempty"`
-	Delivered  *time.Time          `json:"delivered_at,omitempty"`
-	Accounted  string              `json:"accounted,omitempty"`
-	Properties []explainedProperty `json:"properties,omitempty"`
-	Letters    []letter            `json:"letters,omitempty"`
+	State     string     `json:"state"`
+	Detail    string     `json:"detail,omitempty"`
+	CRMID     string     `json:"crm_id,omitempty"`
+	URL       string     `json:"url,omitempty"`
+	Delivered *time.Time `json:"delivered_at,omitempty"`
+	// Latency is the time in milliseconds from the commit to the answer of the last
+	// delivery, Batch the number of its call and Correlation HubSpot's id of that.
+	Latency     *int64              `json:"latency_ms,omitempty"`
+	Batch       int32               `json:"batch,omitempty"`
+	Correlation string              `json:"correlation_id,omitempty"`
+	Accounted   string              `json:"accounted,omitempty"`
+	Properties  []explainedProperty `json:"properties,omitempty"`
+	Letters     []letter            `json:"letters,omitempty"`
 }
 
 // explainedProperty is one property's value now and how the CRM stands to it.
@@ -307,6 +312,11 @@ func (x *explainer) trace(ctx context.Context, r *explainedRecord, m *mapped) (*
 	if !trace.DeliveredAt.IsZero() {
 		at := trace.DeliveredAt.UTC()
 		r.Delivered = &at
+		if trace.Latency >= 0 {
+			millis := trace.Latency.Milliseconds()
+			r.Latency = &millis
+		}
+		r.Batch, r.Correlation = trace.Batch, trace.Correlation
 	}
 	return trace.Record, nil
 }

@@ -38,7 +38,17 @@ func (r *explainedRecord) print(p *printer, now time.Time) {
 	p.printf("%s: %s\n", p.paint(bold, sayable(head)), p.paint(colours[r.State], r.State)+because(r.Detail))
 	var lines [][2]string
 	if r.Delivered != nil {
-		lines = append(lines, [2]string{"  last delivered", stamp(*r.Delivered) + ", " + ago(now, *r.Delivered)})
+		text := stamp(*r.Delivered) + ", " + ago(now, *r.Delivered)
+		if r.Latency != nil {
+			text += fmt.Sprintf(", %v after its commit", (time.Duration(*r.Latency) * time.Millisecond).String())
+		}
+		lines = append(lines, [2]string{"  last delivered", text})
+	}
+	switch {
+	case r.Correlation != "":
+		lines = append(lines, [2]string{"  in batch", fmt.Sprintf("%d, correlation id %s", r.Batch, sayable(r.Correlation))})
+	case r.Batch != 0:
+		lines = append(lines, [2]string{"  in batch", fmt.Sprintf("%d, whose correlation id is kept no longer", r.Batch)})
 	}
 	if r.Accounted != "" {
 		lines = append(lines, [2]string{"  accounted up to", r.Accounted})

@@ -44,6 +44,9 @@ tables:
 	if r.State != "delivered" || r.Key != "1" || r.CRMID == "" || r.Delivered == nil || !one.Running || !one.Exists {
 		t.Errorf("row 1: %+v", one)
 	}
+	if r.Latency == nil || r.Batch == 0 || r.Correlation == "" {
+		t.Errorf("row 1 was last delivered after %v in batch %d, %q", r.Latency, r.Batch, r.Correlation)
+	}
 	if want := "https://app.hubspot.com/contacts/21939747/record/0-2/" + r.CRMID; r.URL != want {
 		t.Errorf("the record is at %q, want %q", r.URL, want)
 	}
@@ -74,7 +77,7 @@ tables:
 	}
 
 	text := w.ok("explain", "accounts", "2")
-	for _, want := range []string{"public.accounts 2\n", "companies account_id=2: delivered", "last delivered", "invalid_option", "pgcrm dlq show"} {
+	for _, want := range []string{"public.accounts 2\n", "companies account_id=2: delivered", "last delivered", "after its commit", "in batch", "correlation id", "invalid_option", "pgcrm dlq show"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
