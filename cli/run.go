@@ -40,7 +40,7 @@ func newRunCommand(stop <-chan struct{}, env Environment) *cobra.Command {
 			for _, w := range warnings {
 				log.Warn("configuration", "warning", w)
 			}
-			r := &runner{cfg: cfg, log: log, recorder: admin.NewRecorder(), beats: admin.NewHeartbeats(time.Now), started: time.Now()}
+			r := &runner{cfg: cfg, log: log, recorder: admin.NewRecorder(), beats: admin.NewHeartbeats(time.Now), started: time.Now(), traces: wantsTraces(env.Env)}
 			return r.run(cmd.Context(), stop)
 		},
 	}
@@ -56,6 +56,8 @@ type runner struct {
 	// onDelivery is told of each delivered record, for the demo; nil otherwise.
 	onDelivery func(pipeline.Delivery)
 	deliveries *admin.Deliveries // for the status page
+	// traces is set where OpenTelemetry's variables ask for them.
+	traces bool
 	// listener, where set, is served instead of taking PGCRM_LISTEN.
 	listener net.Listener
 	// stopping ends when the process is told to stop.
@@ -196,6 +198,17 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	}
 	db.OnRelation = r.status.tableAnnounced
 	src := newSource(db)
+	closeTraces := func() {}
+	var traceBatch func(context.Context, *change.Target, []*sink.Entry) (context.Context, func(map[string]int, error))
+	if r.traces {
+		traces, err := newTraces(ctx, r.log, found.server.SystemID)
+		if err != nil {
+			src.Close(context.WithoutCancel(ctx))
+			book.Close()
+			return nil, nil, &wrongError{[]string{"OTEL_EXPORTER_OTLP_*: " + err.Error() + "; mend the setting, or set OTEL_SDK_DISABLED=true"}}
+		}
+		traceBatch, closeTraces = traces.batch, func() { traces.close(ctx) }
+	}
 	p := pipeline.New(pipeline.Config{
 		Source:          src,
 		Ledger:          book,
@@ -227,9 +240,11 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Now:             time.Now,
 		Loop:            func(name string) pipeline.Loop { return r.beats.Loop(name) },
 		OnDelivery:      r.delivered(),
+		Trace:           traceBatch,
 	})
 	r.status.built(p, src, book, crm, found)
 	cleanup := func() {
+		closeTraces()
 		leave(func() {
 			src.Close(context.WithoutCancel(ctx))
 			book.Close()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
 )
 
 // Config is what a Pipeline is made of.
@@ -75,6 +76,9 @@ type Config struct {
 	// OnDelivery is told of each delivered record. It may be nil, and must not
 	// block or keep the entry.
 	OnDelivery func(Delivery)
+	// Trace is told when a batch is taken, gives the context for its calls, and is
+	// told by end what became of it. It may be nil, and must not keep the entries.
+	Trace func(ctx context.Context, target *change.Target, batch []*sink.Entry) (traced context.Context, end func(outcomes map[string]int, err error))
 }
 
 // Pipeline keeps the road open: it runs one session after the other until it is

@@ -89,12 +89,17 @@ const holdFor = 30 * time.Second
 //
 // What turns out to need no call makes room in the one that the others need: it is
 // filled up from the queue, until front ends.
-func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) error {
+func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) (err error) {
 	target := batch[0].Source.Target
+	var outcomes []outcome
+	if s.Trace != nil {
+		traced, end := s.Trace(ctx, target, batch)
+		ctx = traced
+		defer func() { end(byName(outcomes), err) }()
+	}
 	if err := failpoint.At("deliver.taken"); err != nil {
 		return err
 	}
-	var outcomes []outcome
 	var writes, archives []*attempt
 	for taken := 0; len(batch) > 0; {
 		taken += len(batch)
@@ -119,7 +124,6 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) error
 			batch = s.queue.More(target, s.BatchSize-n)
 		}
 	}
-	var err error
 	for _, part := range []struct {
 		attempts []*attempt
 		call     deliverFunc
@@ -140,6 +144,15 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// byName counts outcomes.
+func byName(outcomes []outcome) map[string]int {
+	counts := map[string]int{}
+	for _, o := range outcomes {
+		counts[o.name]++
+	}
+	return counts
 }
 
 type deliverFunc func(context.Context, *change.Target, []sink.Job) ([]sink.Verdict, error)
