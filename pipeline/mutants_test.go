@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,7 +80,7 @@ var mutants = []mutant{
 	),
 	breaking(
 		"a settle without an answer counts as done", "pipeline/settler.go",
-		"s.persist(ctx, \"settle\", func() error { return s.Ledger.Settle(ctx, settlement) })", "s.Ledger.Settle(ctx, settlement)",
+		"s.fenced(ctx, \"settle\", func() error { return s.Ledger.Settle(ctx, settlement) })", "s.Ledger.Settle(ctx, settlement)",
 		"		if err != nil {\n			return err\n		}\n		s.loads.saved", "		if err != nil && ctx.Err() != nil {\n			return err\n		}\n		s.loads.saved",
 	),
 	breaking(
@@ -141,15 +142,21 @@ var mutants = []mutant{
 	),
 	breaking(
 		"bound not enforced", "sink/take.go",
-		"if oldest.ready[0].Newest.LSN >= q.bound {", "if false {",
+		"if l.ready.first(loads).Newest.LSN >= q.bound {", "if false {",
 	),
 	breaking(
 		"bound compared with a version's first position", "sink/take.go",
-		"oldest.ready[0].Newest.LSN >= q.bound", "oldest.ready[0].First.LSN >= q.bound",
+		"l.ready.first(loads).Newest.LSN >= q.bound", "l.ready.first(loads).First.LSN >= q.bound",
 	),
 	breaking(
 		"point of redo not clamped at the end of the log", "pipeline/session.go",
 		"min(state.Bound, server.FlushedEnd)", "state.Bound",
+	),
+	breaking(
+		"end of the log read before the slot is held", "pipeline/session.go",
+		"	stream, err := p.Source.Open(ctx, start)\n",
+		"	early, _ := p.Source.Identify(ctx)\n	p.Instance.FlushedEnd = early.FlushedEnd\n	stream, err := p.Source.Open(ctx, start)\n",
+		"min(state.Bound, server.FlushedEnd)", "min(state.Bound, p.Instance.FlushedEnd)",
 	),
 	breaking(
 		"point of redo inclusive", "pipeline/redo.go",
@@ -161,8 +168,7 @@ var mutants = []mutant{
 	),
 	breaking(
 		"redo blocks on a full queue", "pipeline/reader.go",
-		"		if s.redoing.Load() {\n			if !s.read.mergeOnly {",
-		"		if s.redoing.Load() && s.queue == nil {\n			if !s.read.mergeOnly {",
+		"		if s.redoing.Load() {\n			return s.condense(ctx)", "		if s.redoing.Load() && s.queue == nil {\n			return s.condense(ctx)",
 	),
 	breaking(
 		"redo sends when the queue is full", "pipeline/redo.go",
@@ -310,21 +316,38 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-func (m *mutant) mustDie(t *testing.T) {
-	path, err := filepath.Abs(filepath.Join("..", m.file))
-	if err != nil {
-		t.Fatal(err)
+// TestMutantsFitTheCode keeps the list above in step with what it breaks.
+func TestMutantsFitTheCode(t *testing.T) {
+	for _, m := range mutants {
+		if _, _, err := m.broken(); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
+// broken gives the file that the mutant changes, and the text that it has then.
+func (m *mutant) broken() (path, text string, err error) {
+	if path, err = filepath.Abs(filepath.Join("..", m.file)); err != nil {
+		return "", "", err
 	}
 	source, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
-	broken := string(source)
+	text = string(source)
 	for _, e := range m.edits {
-		if n := strings.Count(broken, e.from); n != 1 {
-			t.Fatalf("%s holds %q %d times: adapt the mutant to the code", m.file, e.from, n)
+		if n := strings.Count(text, e.from); n != 1 {
+			return "", "", fmt.Errorf("%s holds %q %d times: adapt the mutant to the code", m.file, e.from, n)
 		}
-		broken = strings.Replace(broken, e.from, e.to, 1)
+		text = strings.Replace(text, e.from, e.to, 1)
+	}
+	return path, text, nil
+}
+
+func (m *mutant) mustDie(t *testing.T) {
+	path, broken, err := m.broken()
+	if err != nil {
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, "mutant.go")

@@ -34,7 +34,11 @@ tables:
 	w.arrives(p, 2, `name='; DROP TABLE precious; --`, "plan=y")
 	w.settles(p)
 	for _, args := range [][]string{
-		{"check"}, {"status"}, {"plan"}, {"verify"}, {"dlq", "list"},
+		{"check"},
+		{"status"},
+		{"plan"},
+		{"verify"},
+		{"dlq", "list"},
 		{"backfill", `"a""b; DROP TABLE precious; --"."t'; DROP TABLE precious; --"`},
 		{"explain", `"a""b; DROP TABLE precious; --"."t'; DROP TABLE precious; --"`, "2"},
 	} {
