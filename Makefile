@@ -64,6 +64,24 @@ test-huge:
 HUGE_ROWS := 2000000
 HUGE_LOG := 1000000000
 
+# The status page's test drives a browser with what is installed here.
+PAGE := .tools/page
+
+## test-page: the status page in a headless Chromium, where there is one and Node.js
+test-page: $(PAGE)/node_modules
+	PGCRM_TEST_PAGE=$(abspath $(PAGE)) go test ./internal/e2e -count=1 -timeout 10m -run TestStatusPage -v
+
+## screenshots: those of the status page in docs/images, taken anew
+screenshots: $(PAGE)/node_modules
+	PGCRM_TEST_SHOTS=$(abspath docs/images) $(MAKE) --no-print-directory test-page
+
+$(PAGE)/node_modules: internal/e2e/page/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: apt-get install npm" >&2; exit 1; }
+	mkdir -p $(PAGE)
+	cp internal/e2e/page/package.json internal/e2e/page/package-lock.json $(PAGE)
+	cd $(PAGE) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 ## fuzz: every fuzz target, FUZZ_SECONDS each, FUZZ_TOTAL in all
 fuzz:
 	@scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_TOTAL)
