@@ -32,8 +32,8 @@ func newLinkCommand(env Environment) *cobra.Command {
 		Long: `Lists the portal's records (a hundred a call), reads the table's rows, and pairs
 them where PROPERTY of exactly one record and COLUMN of exactly one row are the
 same: web addresses by their host, or else by the domain that was registered
-(shop.acme.co.uk is acme.co.uk), everything else without regard to case and space. It prints which pairs are unique, which rows are ambiguous, and which have
-no record.
+(shop.acme.co.uk is acme.co.uk), everything else without regard to case and space.
+It prints which pairs are unique, which rows are ambiguous, and which have no record.
 
 With --write the match property of each unique pair's record is set to the row's
 match value, from which on pgcrm run keeps the record up to date. A record that
