@@ -37,23 +37,38 @@ type Watched struct {
 // without a word in the log; or a partition was attached, with rows of before.
 type Membership string
 
-// Since compares with a membership seen before. broken tells that the changes of
-// any row may be missing; else attached are the partitions, by oid, that were
-// attached since then, or were away for a while.
-func (m Membership) Since(before Membership) (attached []string, broken bool) {
+// Break is what may be missing of a table since a membership seen before.
+type Break struct {
+	// Rows tells that changes of any row may be missing.
+	Rows bool
+	// Deletes tells that rows may be gone whose deletion is missing. It is false
+	// for a table that was made anew, whose rows of before went with it as
+	// TRUNCATE takes them, and for one that is partitioned: rows that went with a
+	// detached partition were not deleted either, and nobody can tell them apart.
+	Deletes bool
+	// Attached are the partitions, by oid, that were attached since then, or were
+	// away for a while. Where Rows is set they are not told.
+	Attached []string
+}
+
+// Since compares with a membership seen before.
+func (m Membership) Since(before Membership) Break {
 	was, leavesThen, _ := strings.Cut(string(before), "/")
 	is, leaves, _ := strings.Cut(string(m), "/")
 	if was != is {
-		return nil, true
+		then, now := strings.Fields(was), strings.Fields(is) // table, listing, columns
+		sameTable := len(then) == 3 && len(now) == 3 && then[0] == now[0]
+		return Break{Rows: true, Deletes: sameTable && then[1] != now[1] && leavesThen+leaves == ""}
 	}
+	var b Break
 	then := strings.Split(leavesThen, ",")
 	for leaf := range strings.SplitSeq(leaves, ",") {
 		if leaf != "" && !slices.Contains(then, leaf) {
 			oid, _, _ := strings.Cut(leaf, ".")
-			attached = append(attached, oid)
+			b.Attached = append(b.Attached, oid)
 		}
 	}
-	return attached, false
+	return b
 }
 
 // restorePatience bounds the wait for a table's lock: whoever wants one on it
@@ -156,7 +171,7 @@ func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels 
 				quote(cfg.Publication), rel, names(hidden)))
 		}
 		if len(absent)+len(hidden) == 0 {
-			w.Tables[name] = Membership(fmt.Sprintf("%s %.8x/%s", tokens[rel.OID].options, read.Sum(nil), tokens[rel.OID].leaves))
+			w.Tables[name] = Membership(fmt.Sprintf("%d %s %.8x/%s", rel.OID, tokens[rel.OID].options, read.Sum(nil), tokens[rel.OID].leaves))
 		}
 	}
 	return nil
@@ -174,10 +189,10 @@ type liveColumn struct {
 }
 
 // memberships reads, by table, what changes when a table comes into the
-// publication anew, or what is published of it changes: its own oid, the
-// publication's with the transaction that last set its options, and the rows that
-// list it or one of its partition roots, with filter and column list. And it
-// reads which columns there are.
+// publication anew, or what is published of it changes: the publication's oid
+// with the transaction that last set its options, and the rows that list it or
+// one of its partition roots, with filter and column list. And it reads which
+// columns there are.
 func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels []*change.Relation) (map[uint32]listing, map[uint32]map[string]liveColumn, error) {
 	oids := make([]uint32, len(rels))
 	for i, rel := range rels {
@@ -189,7 +204,7 @@ func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels [
 			WHERE n.pnpubid = p.oid AND n.pnnspid IN (SELECT a.relnamespace FROM pg_class a WHERE a.oid = c.oid OR a.oid IN (SELECT pg_partition_ancestors(c.oid))))`
 	}
 	rows, err := conn.Query(ctx, `
-		SELECT c.oid, md5(concat_ws(' ', c.oid, p.oid, p.xmin,
+		SELECT c.oid, md5(concat_ws(' ', p.oid, p.xmin,
 				(SELECT string_agg(to_jsonb(r)::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r
 					WHERE r.prpubid = p.oid AND (r.prrelid = c.oid OR r.prrelid IN (SELECT pg_partition_ancestors(c.oid)))),
 				`+schemas+`)),

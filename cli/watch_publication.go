@@ -55,8 +55,7 @@ func (s *status) publication(ctx context.Context) (seen cdc.Watched, err error) 
 		case filed[0].Where != "":
 			s.r.log.Info("partitions_attached", "table", name.String(), "rows", filed[0].Where, "note", "the rows that they have are read and sent")
 		default:
-			s.r.log.Warn("table_published_anew", "table", name.String(),
-				"note", "it was made anew, was not in the publication for a while, or a column that is read was made anew or retyped; its rows are read again and sent where they differ, and rows deleted meanwhile are not noticed")
+			s.r.log.Warn("table_published_anew", "table", name.String(), "note", publishedAnewNote(filed))
 		}
 	}
 	return seen, nil
@@ -86,23 +85,39 @@ func (s *status) watched(ctx context.Context) (seen cdc.Watched, err error) {
 	return seen, err
 }
 
+// publishedAnewNote says what is done about changes that may be missing.
+func publishedAnewNote(filed []ledger.Backfill) string {
+	note := "it was made anew, was not in the publication for a while, or a column that is read was made anew or retyped; its rows are read again and sent where they differ"
+	if slices.ContainsFunc(filed, func(b ledger.Backfill) bool { return b.Reason == pipeline.GoneRows }) {
+		return note + ", and rows that were deleted meanwhile are treated as on_delete says"
+	}
+	return note + "; records of rows that went meanwhile are left as they are: pgcrm verify --all lists them"
+}
+
 // loadsOf has the rows of a table sent again, to every object that it is mapped
-// to; those of partitions that were attached, where that is all.
+// to; those of partitions that were attached, where that is all. Rows whose
+// deletion may be missing are looked for where the mapping has something done
+// about it.
 func (s *status) loadsOf(name cdc.Name, now, before cdc.Membership) (loads []ledger.Backfill) {
 	where, reason := "", publishedAnew
-	attached, broken := now.Since(before)
-	if !broken {
-		if len(attached) == 0 {
+	since := now.Since(before)
+	if !since.Rows {
+		if len(since.Attached) == 0 {
 			return nil
 		}
-		where, reason = "tableoid IN ("+strings.Join(attached, ", ")+")", partitionAttached
+		where, reason = "tableoid IN ("+strings.Join(since.Attached, ", ")+")", partitionAttached
 	}
+	var gone []ledger.Backfill
 	for _, src := range s.found.mapping.Sources() {
-		if src.Table == (&change.Relation{Schema: name.Schema, Name: name.Table}).String() {
-			loads = append(loads, ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: reason, Where: where})
+		if src.Table != (&change.Relation{Schema: name.Schema, Name: name.Table}).String() {
+			continue
+		}
+		loads = append(loads, ledger.Backfill{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: reason, Where: where})
+		if since.Deletes && src.OnDelete != change.Ignore {
+			gone = append(gone, pipeline.GoneLoad(src))
 		}
 	}
-	return loads
+	return append(loads, gone...)
 }
 
 // absentColumns keeps which tables lack columns that are read, and says it once.

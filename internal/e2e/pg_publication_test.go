@@ -53,6 +53,41 @@ func TestPGATableThatLeavesThePublicationComesBack(t *testing.T) {
 	p.stop()
 }
 
+// TestPGRowsDeletedWhileATableIsNotPublished: the stream has nothing of their
+// deletion. A table that was made anew is no reason to treat its old rows so.
+func TestPGRowsDeletedWhileATableIsNotPublished(t *testing.T) {
+	t.Parallel()
+	w := newPGWorld(t)
+	w.seed(9)
+	w.env["PGCRM_MAPPING"] = strings.Replace(pgMapping, "    properties:", "    on_delete: archive\n    properties:", 1)
+	w.exec(`INSERT INTO accounts SELECT i, 'first' FROM generate_series(1, 6) i`)
+	p := w.start()
+	w.arrives(p, 6, "name=first")
+	w.loaded(p)
+	w.exec(`ALTER PUBLICATION ` + w.name + ` DROP TABLE accounts; DELETE FROM accounts WHERE id = 1`)
+	w.archived(p, 1)
+	// And while nobody runs.
+	p.stop()
+	w.exec(`ALTER PUBLICATION ` + w.name + ` DROP TABLE accounts; DELETE FROM accounts WHERE id = 2;
+		ALTER PUBLICATION ` + w.name + ` ADD TABLE accounts`)
+	p = w.start()
+	w.archived(p, 2)
+	w.loaded(p)
+	w.exec(`DROP TABLE accounts; ` + pgSchema + `; INSERT INTO accounts VALUES (6, 'made anew')`)
+	w.arrives(p, 6, "name=made anew")
+	w.loaded(p)
+	w.exec(`UPDATE accounts SET name = 'live' WHERE id = 6`)
+	w.arrives(p, 6, "name=live")
+	for id := 3; id <= 6; id++ {
+		if w.company(id) == nil {
+			t.Errorf("company %d was archived", id)
+		}
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestPGAPublicationOfOthersIsReported(t *testing.T) {
 	t.Parallel()
 	w := newPGWorld(t)
