@@ -30,6 +30,8 @@ type Deliverer struct {
 	// bareKeys are the targets whose match property cannot be written, so that it
 	// is not sent along to recognise results by.
 	bareKeys map[*change.Target]bool
+	// limits are what endpoints take, where that is less than HubSpot documents.
+	limits map[endpoint]batchLimit
 }
 
 // NewDeliverer makes a Deliverer.
@@ -37,7 +39,7 @@ func NewDeliverer(crm CRM, log *slog.Logger) *Deliverer {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Deliverer{crm: crm, log: log, bareKeys: map[*change.Target]bool{}}
+	return &Deliverer{crm: crm, log: log, bareKeys: map[*change.Target]bool{}, limits: map[endpoint]batchLimit{}}
 }
 
 // Deliver writes the jobs of one target and gives a verdict for each, in their
@@ -85,6 +87,10 @@ type deliveryRun struct {
 
 // send makes one call and decides about its items, or pushes them again.
 func (r *deliveryRun) send(ctx context.Context, p parcel) error {
+	if !r.limit(r.endpoint(p.upsert)).fits(len(p.items), r.sizeOf(p.items)) {
+		r.push(p.items...) // the limit was learned since it was packed
+		return nil
+	}
 	inputs := make([]hubspot.Input, len(p.items))
 	for i, it := range p.items {
 		inputs[i] = r.input(it)

@@ -26,6 +26,7 @@ func (d *Deliverer) Archive(ctx context.Context, archiver Archiver, target *chan
 	if err := d.resolve(ctx, target, jobs, verdicts); err != nil {
 		return verdicts, err
 	}
+	to := endpoint{target.Object, "archive"}
 	var parts [][]int // indexes of jobs, each part for one call
 	var part []int
 	seen := map[string]bool{}
@@ -40,7 +41,7 @@ func (d *Deliverer) Archive(ctx context.Context, archiver Archiver, target *chan
 		default:
 			seen[id] = true
 		}
-		if part = append(part, i); len(part) == hubspot.MaxBatch {
+		if part = append(part, i); len(part) >= d.limit(to).inputs {
 			parts, part = append(parts, part), nil
 		}
 	}
@@ -74,6 +75,9 @@ func (d *Deliverer) Archive(ctx context.Context, archiver Archiver, target *chan
 		case refusal.Class() == hubspot.Hold:
 			return verdicts, newHoldError(target, "", -1, refusal)
 		case len(part) > 1:
+			if refusal.Class() == hubspot.Split {
+				d.learn(to, len(part), 0, refusal)
+			}
 			parts = append([][]int{part[:len(part)/2], part[len(part)/2:]}, parts...)
 		default:
 			v := &verdicts[part[0]]

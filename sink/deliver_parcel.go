@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/pgcrm/pgcrm/change"
-	"github.com/pgcrm/pgcrm/sink/hubspot"
 )
 
 // deliveryItem is a job on its way.
@@ -49,20 +48,22 @@ type parcel struct {
 	items  []*deliveryItem
 	byID   bool
 	upsert bool
+	bytes  int // while it is packed
 }
 
 // push sorts items into parcels to be sent next, in order: alike in address and
-// verb, none larger than a batch, and no two inputs of one that may resolve to
+// verb, none larger than the endpoint takes, and no two inputs of one that may resolve to
 // the same record, which would fail the whole batch.
 func (r *deliveryRun) push(items ...*deliveryItem) {
 	var parcels []parcel
 	var ids []map[string]bool
 	for _, it := range items {
+		limit, size := r.limit(r.endpoint(it.upsert)), r.size(it)
 		names := it.names()
 		i := 0
 		for ; i < len(parcels); i++ {
 			p := &parcels[i]
-			if p.byID == it.byID && p.upsert == it.upsert && len(p.items) < hubspot.MaxBatch && !anyIn(ids[i], names) {
+			if p.byID == it.byID && p.upsert == it.upsert && limit.fits(len(p.items)+1, p.bytes+size) && !anyIn(ids[i], names) {
 				break
 			}
 		}
@@ -71,6 +72,7 @@ func (r *deliveryRun) push(items ...*deliveryItem) {
 			ids = append(ids, map[string]bool{})
 		}
 		parcels[i].items = append(parcels[i].items, it)
+		parcels[i].bytes += size
 		for _, name := range names {
 			ids[i][name] = true
 		}

@@ -30,7 +30,8 @@ func (r *deliveryRun) refusedWhole(ctx context.Context, p parcel, refusal *hubsp
 			r.refuse(p.items[0], CategoryTooLarge, refusal)
 			return nil
 		}
-		r.halve(p)
+		r.learn(r.endpoint(p.upsert), len(p.items), r.sizeOf(p.items), refusal)
+		r.push(p.items...)
 		return nil
 	default: // about some record of the batch
 	}

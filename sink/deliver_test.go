@@ -79,7 +79,10 @@ func (f *fakeCRM) batch(ctx context.Context, verb string, inputs []hubspot.Input
 	f.calls = append(f.calls, fmt.Sprintf("%s %d", verb, len(inputs)))
 	a := hubspot.Answer{Attempts: 1, Unanswered: f.unanswered, CorrelationID: fmt.Sprintf("c-%d", len(f.calls)), Outcomes: make([]hubspot.Outcome, len(inputs))}
 	refuse := func(e *hubspot.Error) (hubspot.Answer, error) {
-		e.Status, e.CorrelationID = 400, a.CorrelationID
+		if e.Status == 0 {
+			e.Status = 400
+		}
+		e.CorrelationID = a.CorrelationID
 		a.Outcomes = nil
 		return a, e
 	}
