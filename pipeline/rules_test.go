@@ -319,6 +319,62 @@ func TestR3RedoWithAQueueThatIsTooSmall(t *testing.T) {
 	}
 }
 
+// A restart with a smaller buffer cannot hold what was sent before the kill. The
+// passes must not send the first versions of records that were sent as their last
+// ones (trap 4).
+func TestR3ASmallerBufferAfterARestart(t *testing.T) {
+	inLab(t, traits{policy: change.Create}, func(l *lab) {
+		const records = 40
+		var tx *txn
+		down := true
+		l.onCall = func(_ *process, what string) callFate {
+			if what == "settle" && down {
+				return callFate{err: errNetwork}
+			}
+			return callFate{}
+		}
+		l.locked(func() {
+			for _, text := range []string{"1", "2", "3"} {
+				for id := 1; id <= records; id++ {
+					tx = l.commitLate(0, l.row(id, text, text))
+				}
+			}
+			l.since(firstLSN, tx.end+1000)
+		})
+		p := l.run(shape{})
+		l.until("the last versions are in the CRM, and nothing is settled", func() bool {
+			for id := 1; id <= records; id++ {
+				if r := l.crm.byKey[recordKey{0, keyName(id)}]; r == nil || r.values != [2]string{"3", "3"} {
+					return false
+				}
+			}
+			return true
+		})
+		l.crash(p, 0)
+		l.locked(func() {
+			down = false
+			l.onRequest = func(_ *process, jobs []sink.Job) string {
+				for _, j := range jobs {
+					for prop := range j.Props.All() {
+						if string(prop.Text) != "3" {
+							l.fault("%s was sent %q after %q", j.Key, prop.Text, "3")
+						}
+					}
+				}
+				return ""
+			}
+		})
+		l.run(shape{buffer: 2000, batch: 2})
+		l.saved(tx)
+		l.locked(func() {
+			if l.state.epoch < 4 {
+				t.Errorf("%d sessions: the queue was not too small", l.state.epoch-1)
+			}
+			l.history.checkEnd()
+		})
+	})
+}
+
 // The transaction that crosses the point of redo must not merge into what is sent
 // below it: it may lie beyond the bound, which does not rise in redo.
 func TestR3TheTransactionBeyondRedoStaysOut(t *testing.T) {
