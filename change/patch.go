@@ -78,7 +78,9 @@ type Patch struct {
 	// Row. Empty otherwise.
 	OldRow []byte
 	// Row is the row's primary key as text: the value itself, or for a key of
-	// several columns a JSON array of strings.
+	// several columns a JSON array of strings. Empty with Gone where the replica
+	// identity is another index, so that the change does not carry it: it may then
+	// be any row of the table that the record was delivered from.
 	Row []byte
 	// Whole is set where Props carries every property that the mapping writes
 	// and that the row can give: an insert or a snapshot row.

@@ -79,11 +79,12 @@ const deliveredStatement = `SELECT k.i::int4 - 1
 	FROM unnest($2::bytea[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k(key, table_name, row_key, i)
 	CROSS JOIN LATERAL (SELECT id FROM source WHERE target = $1 AND table_name = k.table_name OFFSET 0) AS s
 	WHERE EXISTS (SELECT FROM record r WHERE r.target = $1 AND r.key = k.key AND r.source = s.id
-			AND CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END = k.row_key)
-		OR EXISTS (SELECT FROM feeder f WHERE f.target = $1 AND f.key = k.key AND f.source = s.id AND f.row_key = k.row_key)`
+			AND (k.row_key = '' OR CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END = k.row_key))
+		OR EXISTS (SELECT FROM feeder f WHERE f.target = $1 AND f.key = k.key AND f.source = s.id AND (k.row_key = '' OR f.row_key = k.row_key))`
 
 // DeliveredFrom tells for each key and feeder whether the record was last
-// delivered, as far as its mapping goes, from that row.
+// delivered, as far as its mapping goes, from that row; where the row is not known,
+// from any of its table.
 func (l *Ledger) DeliveredFrom(ctx context.Context, target *change.Target, keys []string, feeders []Feeder) ([]bool, error) {
 	names := l.names.target(target)
 	if names == nil {

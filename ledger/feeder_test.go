@@ -59,6 +59,13 @@ func TestEachTablesRowIsRemembered(t *testing.T) {
 	deliver(ledger.Delivery{Source: billing, Key: "k", Row: "8"})
 	check(map[string]bool{"a2": true, "b5": false, "b8": true})
 
+	for src, want := range map[*change.Source]bool{accounts: true, billing: true} {
+		got, err := l.DeliveredFrom(t.Context(), companies, []string{"k", "nobody"}, []ledger.Feeder{{Source: src}, {Source: src}})
+		if err != nil || got[0] != want || got[1] {
+			t.Errorf("of a row that is not known, of %s: %v, %v", src.Table, got, err)
+		}
+	}
+
 	// One version may hold changes of both, under the name of the newest.
 	deliver(ledger.Delivery{Source: billing, Key: "both", Row: "9", Also: []ledger.Feeder{{Source: accounts, Row: "3"}}})
 	if !from(billing, "both", "9") || !from(accounts, "both", "3") || from(accounts, "both", "9") {

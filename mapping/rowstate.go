@@ -95,6 +95,9 @@ func (r *runner) condition(patch *change.Patch) (entered bool, _ outcome) {
 func (r *runner) gone(patch *change.Patch) outcome {
 	r.row = r.rowKey(r.row, true)
 	patch.Gone, patch.Props, patch.Row = true, r.source.GoneProps, r.row
+	if !r.carriesPrimary() {
+		patch.Row = nil // the replica identity is another index
+	}
 	var key change.Value // unchanged: not known
 	if at := r.at[r.match]; at >= 0 && at < len(r.ev.Old) {
 		key = r.ev.Old[at]
@@ -114,6 +117,19 @@ func (r *runner) gone(patch *change.Patch) outcome {
 		return nothing // nor did this one
 	}
 	return mapped
+}
+
+// carriesPrimary reports whether a deletion says which row it was.
+func (r *runner) carriesPrimary() bool {
+	if r.ev.Kind != change.Delete {
+		return true
+	}
+	for _, column := range r.primary {
+		if i := r.at[column]; i < 0 || i >= len(r.ev.Old) || r.ev.Old[i].Kind != change.Text {
+			return false
+		}
+	}
+	return true
 }
 
 // deleted maps the deletion of a row.

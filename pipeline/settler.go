@@ -176,7 +176,7 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 			}
 		}
 		settlement.Letters = append(settlement.Letters, o.letters...)
-		if o.late && o.delivery != nil && s.LateWindow > 0 {
+		if o.late && o.delivery != nil && s.LateWindow > 0 && o.entry.Row != "" {
 			settlement.Doubts = append(settlement.Doubts, ledger.Doubt{
 				Source: o.entry.Source, Row: o.entry.Row, Until: o.answered.Add(s.LateWindow),
 			})
