@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -252,5 +253,47 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 	if n := len(letters(t, l, ledger.Filter{})); n != 160 {
 		t.Fatalf("%d letters", n)
+	}
+}
+
+// An id that is saved before anything is delivered is known by its key and under
+// its number, never replaces one that is known, and goes with its key.
+func TestIDsAreLearned(t *testing.T) {
+	f := newFixture(t)
+	l := f.begin(t)
+	deliver := func(d ledger.Delivery) {
+		t.Helper()
+		d.At = at
+		settle(t, l, ledger.Settlement{Deliveries: []ledger.Delivery{d}})
+	}
+	deliver(ledger.Delivery{Source: accounts, Key: "known", Row: "1", CRMID: "11", Accounted: pos(1, 0)})
+	err := l.Learn(t.Context(), []ledger.Learned{
+		{Source: accounts, Key: "known", Row: "1", CRMID: "99"},
+		{Source: accounts, Key: "new", Row: "2", CRMID: "22"},
+		{Source: accounts, Key: "new", Row: "2", CRMID: "22"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := l.KeysOfRecords(t.Context(), companies, []string{"11", "22", "33", "99"})
+	if diff := cmp.Diff(map[string]string{"11": "known", "22": "new"}, known); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	records, err := l.Lookup(t.Context(), companies, []string{"new"})
+	if err != nil || records[0] == nil || records[0].CRMID != "22" || records[0].Accounted != (change.Position{}) {
+		t.Fatalf("%+v, %v", records[0], err)
+	}
+	for _, fact := range records[0].Facts {
+		if fact.State != change.Never {
+			t.Errorf("something is known of it: %+v", fact)
+		}
+	}
+	deliver(ledger.Delivery{Source: accounts, Key: "newer", OldKey: "new", Row: "2", CRMID: "22", Accounted: pos(2, 0)})
+	if known, err = l.KeysOfRecords(t.Context(), companies, []string{"22"}); err != nil || known["22"] != "newer" {
+		t.Errorf("after the rename: %v, %v", known, err)
+	}
+	f.begin(t)
+	if err := l.Learn(t.Context(), []ledger.Learned{{Source: accounts, Key: "late", Row: "3", CRMID: "33"}}); !errors.Is(err, ledger.ErrFenced) {
+		t.Errorf("of one that was overtaken: %v", err)
 	}
 }

@@ -18,6 +18,8 @@ type attempt struct {
 	remembered
 	entry *sink.Entry
 	diff  sink.Diff
+	// redone is set where the version may have been sent before.
+	redone bool
 }
 
 // withoutCall gives the outcome of a version that needs no call.
@@ -39,6 +41,7 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if a.archives() {
 		return outcome{}, false
 	}
+	a.redone = e.Doubt != 0
 	if a.renames() {
 		e.Doubt |= sink.Redone // another record may have the new key, and gets it all
 	}
@@ -59,6 +62,14 @@ func (a *attempt) withoutCall() (outcome, bool) {
 
 // renames reports whether the record is to be given another key.
 func (a *attempt) renames() bool { return a.entry.OldKey != "" && !a.renamed }
+
+// id is the record's id; empty where it is not known.
+func (a *attempt) id() string {
+	if a.now != nil && a.now.CRMID != "" {
+		return a.now.CRMID
+	}
+	return a.learntID
+}
 
 // moved reports whether another row of the mapping has the record now: whatever
 // becomes of the one before no longer concerns it.
@@ -88,7 +99,7 @@ func (a *attempt) job() sink.Job {
 		j.CRMID = a.now.CRMID
 	}
 	if a.renames() {
-		j.Key, j.RenameTo = e.OldKey, e.Key
+		j.Key, j.RenameTo, j.CRMID = e.OldKey, e.Key, a.id()
 	}
 	return j
 }

@@ -123,6 +123,10 @@ type Ledger interface {
 	DeliveredFrom(ctx context.Context, target *change.Target, keys []string, rows []ledger.Feeder) ([]bool, error)
 	// BackfillOpen reports whether a backfill waits or runs.
 	BackfillOpen(ctx context.Context, id int64) (bool, error)
+	// KeysOfRecords tells under which keys records are known, by record id.
+	KeysOfRecords(ctx context.Context, target *change.Target, ids []string) (map[string]string, error)
+	// Learn saves record ids before anything is delivered to the records.
+	Learn(ctx context.Context, learned []ledger.Learned) error
 	Fingerprint(text []byte) uint64
 	HasLetters() bool
 	Settle(ctx context.Context, s *ledger.Settlement) error
@@ -148,6 +152,8 @@ type Ledger interface {
 // Deliverer writes records to the CRM.
 type Deliverer interface {
 	Deliver(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error)
+	// Identify tells the record ids that match values have now.
+	Identify(ctx context.Context, target *change.Target, keys []string) (map[string]string, error)
 	// Archive moves the jobs' records to the recycle bin.
 	Archive(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error)
 }

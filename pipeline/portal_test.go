@@ -179,6 +179,22 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 	return verdicts, hold
 }
 
+// Identify implements pipeline.Deliverer.
+func (s *sender) Identify(ctx context.Context, target *change.Target, keys []string) (map[string]string, error) {
+	if err := pause(ctx, s.dice.upTo(s.delay)); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := map[string]string{}
+	for _, key := range keys {
+		if r := s.crm.byKey[recordKey{target.Index, key}]; r != nil {
+			ids[key] = r.id
+		}
+	}
+	return ids, nil
+}
+
 type permitKey struct{}
 
 // withPermit is the client's part of the lease; it asks before each attempt.

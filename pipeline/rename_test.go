@@ -125,3 +125,75 @@ func TestARefusedRenameLeavesTheRecordWhereItIs(t *testing.T) {
 		})
 	})
 }
+
+// A rename that is made again after a kill, of a record that was never delivered to,
+// leaves another alone that was given the old key since.
+func TestARenameIsOfTheRecordThatItWasMeantFor(t *testing.T) {
+	inLab(t, traits{full: true, policy: change.Skip}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "a@0", "b@0"))
+		l.saved(l.commitAll(l.keyed(10, "k10", "g@3", "h@3"))) // the CRM has none such
+		killed := false
+		l.onRequest = func(_ *process, jobs []sink.Job) string {
+			if !killed && jobs[0].Key == "k2" {
+				return "lost" // it holds the checkpoint back
+			}
+			return ""
+		}
+		l.onCall = func(_ *process, what string) callFate {
+			if what == "settle" && !killed && len(l.requests("k1=>k10")) > 0 {
+				return callFate{err: errNetwork}
+			}
+			return callFate{}
+		}
+		l.commit(2, "a@1", "b@1")
+		l.until("the checkpoint is held", func() bool { return len(l.requests("k2 ")) > 0 })
+		l.commitAll(l.rekey(10, "k11", "i@3", same))
+		l.until("the rename of nothing was tried", func() bool { return len(l.requests("k10=>k11")) > 0 })
+		l.commitAll(l.rekey(1, "k10", "c@0", "d@0"))
+		l.until("the other was renamed", func() bool { return len(l.requests("k1=>k10")) > 0 })
+		l.crash(l.procs[0], 0)
+		l.locked(func() { killed = true })
+		l.run(shape{})
+		l.saved(l.commitAll(l.row(1, "e@0", same)))
+		l.locked(func() {
+			if n := len(l.requests("k10=>k11")); n != 1 {
+				t.Errorf("it was renamed %d times", n)
+			}
+			if r := l.crm.byKey[recordKey{0, "k10"}]; r == nil || r.n != 0 || r.values != [2]string{"e@0", "d@0"} {
+				t.Errorf("under k10 there is %+v", r)
+			}
+			if r := l.crm.byKey[recordKey{0, "k11"}]; r != nil {
+				t.Errorf("under k11 there is %+v", r)
+			}
+		})
+	})
+}
+
+// The id of a record that nothing was delivered to is saved before it is renamed,
+// and the rename is made by it.
+func TestAnIDIsSavedBeforeARename(t *testing.T) {
+	inLab(t, traits{full: true}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "w@0", "b@0")) // the CRM refuses all of it
+		var by []string
+		l.onRequest = func(_ *process, jobs []sink.Job) string {
+			for i := range jobs {
+				if jobs[i].RenameTo != "" {
+					r := l.state.records[recordKey{0, "k1"}]
+					if r == nil || r.crmID != jobs[i].CRMID {
+						t.Errorf("the ledger has %+v of what is renamed by the id %q", r, jobs[i].CRMID)
+					}
+					by = append(by, jobs[i].CRMID)
+				}
+			}
+			return ""
+		}
+		l.saved(l.commitAll(l.rekey(1, "k11", "c@0", "d@0")))
+		l.locked(func() {
+			if len(by) != 1 || by[0] != l.crm.byKey[recordKey{0, "k11"}].id {
+				t.Errorf("renamed by the ids %q", by)
+			}
+		})
+	})
+}

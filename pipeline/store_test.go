@@ -345,6 +345,37 @@ func (b *book) Lookup(ctx context.Context, target *change.Target, keys []string)
 	return found, err
 }
 
+func (b *book) KeysOfRecords(ctx context.Context, target *change.Target, ids []string) (known map[string]string, err error) {
+	err = b.call(ctx, "keys of records", func() error {
+		known = map[string]string{}
+		for k, r := range b.world.state.records {
+			if k.target == target.Index && slices.Contains(ids, r.crmID) {
+				known[r.crmID] = k.key
+			}
+		}
+		return nil
+	})
+	return known, err
+}
+
+func (b *book) Learn(ctx context.Context, learned []ledger.Learned) error {
+	return b.fenced(ctx, "learn", 0, 0, func() {
+		for _, d := range learned {
+			target := d.Source.Target
+			k := recordKey{target.Index, d.Key}
+			r := b.world.state.records[k]
+			if r == nil {
+				r = &stored{facts: make([]change.Fact, len(target.Properties))}
+				b.world.state.records[k] = r
+			}
+			if r.crmID == "" {
+				r.crmID = d.CRMID
+			}
+			b.trace.add("%s learns that %s is %s", b.name, d.Key, d.CRMID)
+		}
+	})
+}
+
 func fingerprint(text []byte) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(text)

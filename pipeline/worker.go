@@ -164,6 +164,9 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	if len(attempts) == 0 {
 		return nil, nil
 	}
+	if err := s.identify(ctx, target, attempts); err != nil {
+		return nil, err
+	}
 	jobs := make([]sink.Job, len(attempts))
 	for i, a := range attempts {
 		jobs[i] = a.job()
@@ -219,6 +222,8 @@ type remembered struct {
 	now     *change.Record // what the CRM is known to hold; nil for nothing
 	settled bool           // every change of the entry is accounted for
 	renamed bool           // the rename is, whatever came after it
+	// learntID is the id of a record to which nothing was delivered yet.
+	learntID string
 	// ofRow is set where the record was last delivered from the entry's row, as far
 	// as its mapping goes. Only mappings that ask something of rows that are gone
 	// have it.
@@ -262,7 +267,7 @@ func (s *session) remember(batch []*sink.Entry, records []*change.Record) []reme
 	olds := records[len(batch):]
 	for i, e := range batch {
 		f := &found[i]
-		f.now = unlessVacant(records[i])
+		f.now = f.unlessLearnt(unlessVacant(records[i]))
 		// What the key's record was before it was renamed is sent under its new key.
 		f.settled = s.accounted(e, records[i]) || f.now == nil && s.reached(records[i], e.Newest)
 		if e.OldKey == "" {
@@ -272,7 +277,7 @@ func (s *session) remember(batch []*sink.Entry, records []*change.Record) []reme
 		olds = olds[1:]
 		f.settled = f.settled || s.accounted(e, old)
 		f.renamed = s.reached(records[i], e.First) || s.reached(old, e.First)
-		if old = unlessVacant(old); old != nil && !f.renamed {
+		if old = f.unlessLearnt(unlessVacant(old)); old != nil && !f.renamed {
 			f.now = old
 		}
 	}
@@ -302,6 +307,16 @@ func unlessVacant(r *change.Record) *change.Record {
 			return r
 		}
 	}
+	return nil
+}
+
+// unlessLearnt is nil for a record of which nothing is known but its id, which it
+// notes.
+func (f *remembered) unlessLearnt(r *change.Record) *change.Record {
+	if !learnt(r) {
+		return r
+	}
+	f.learntID = r.CRMID
 	return nil
 }
 

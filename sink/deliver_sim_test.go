@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/sink"
 	"github.com/pgcrm/pgcrm/sink/hubspot"
@@ -451,5 +453,31 @@ func TestReadBack(t *testing.T) {
 	}
 	if got[1].Found != sink.NotFound {
 		t.Errorf("%+v", got[1])
+	}
+}
+
+// The ids of more records than fit into a call are found; where HubSpot refuses to
+// tell them, none are known, and that is no error.
+func TestIdentify(t *testing.T) {
+	portal := newSimPortal(t, hubspotsim.Options{})
+	want := map[string]string{}
+	var keys []string
+	for i := range 150 {
+		key := fmt.Sprintf("K-%d", i)
+		keys = append(keys, key, "nobody "+key)
+		ids, err := portal.Seed("companies", map[string]string{"pg_key": key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[key] = ids[0]
+	}
+	d := sink.NewDeliverer(simClient(t, portal, nil), nil)
+	got, err := d.Identify(t.Context(), simTarget, keys)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	got, err = d.Identify(t.Context(), &change.Target{Object: "companies", Match: "name"}, keys[:2])
+	if len(got) != 0 || err != nil {
+		t.Errorf("by a property without unique values: %v, %v", got, err)
 	}
 }
