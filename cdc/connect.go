@@ -167,19 +167,8 @@ func connectError(err error, pc *pgconn.Config) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	mend := "is it running, and does a firewall let us through? Check host and port in PGCRM_DATABASE_URL"
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns):
-		mend = "check the host name in PGCRM_DATABASE_URL"
-	case strings.Contains(err.Error(), "network is unreachable"):
-		mend = "the host has an IPv6 address only and this machine has no IPv6: use the provider's IPv4 address or add-on"
-	case strings.Contains(err.Error(), "server refused TLS"):
-		mend = "the server offers no TLS: turn it on there, or set sslmode in PGCRM_DATABASE_URL if the network is trusted"
-	case !transientNetwork(err):
-		mend = "the server's certificate is not trusted: set sslrootcert and sslmode in PGCRM_DATABASE_URL"
-	}
-	return problemBecause(err, "PGCRM_DATABASE_URL: cannot connect to the database: %s; %s", briefly(err), mend)
+	says, mend := telling(err)
+	return problemBecause(err, "PGCRM_DATABASE_URL: cannot connect to the database: %s; %s", says, mend)
 }
 
 // connectMend explains the server's refusal of a connection.
@@ -192,6 +181,8 @@ func connectMend(pg *pgconn.PgError, v vendor, user string) string {
 		return says + "pgcrm needs Postgres 14 or later"
 	case pg.Code == "28P01":
 		return says + "check user and password in PGCRM_DATABASE_URL"
+	case pg.Code == "28000" && strings.HasSuffix(pg.Message, "no encryption"):
+		return says + "set sslmode=require in PGCRM_DATABASE_URL, or add a line for this user, database and address to pg_hba.conf and run SELECT pg_reload_conf()"
 	case pg.Code == "28000" && strings.Contains(pg.Message, "pg_hba.conf"):
 		return says + "add a line for this user, database and address to pg_hba.conf and run SELECT pg_reload_conf()"
 	case strings.HasPrefix(pg.Code, "28"):
@@ -220,18 +211,4 @@ func pooler(pg *pgconn.PgError) bool {
 	return strings.Contains(m, "pgbouncer") || strings.Contains(m, "pooler") || strings.Contains(m, "supavisor") ||
 		strings.Contains(m, "unsupported startup parameter") ||
 		pg.Code == "42601" && strings.Contains(m, "identify_system")
-}
-
-// briefly writes on one line what pgx says on several: one for each address, and
-// each again without TLS.
-func briefly(err error) string {
-	var op *net.OpError
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns):
-		return dns.Error()
-	case errors.As(err, &op):
-		return op.Error()
-	}
-	return strings.Join(strings.Fields(err.Error()), " ")
 }

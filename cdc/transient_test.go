@@ -76,3 +76,26 @@ func TestRefusalsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCannotBeReached has what this machine's network does not do.
+func TestWhatCannotBeReached(t *testing.T) {
+	dial := func(address string, errno syscall.Errno) error {
+		return fmt.Errorf("dial error: %w", &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.ParseIP(address), Port: 5432}, Err: os.NewSyscallError("connect", errno)})
+	}
+	six, four := dial("2001:db8::1", syscall.ENETUNREACH), dial("192.0.2.1", syscall.ECONNREFUSED)
+	for _, c := range []struct {
+		err        error
+		says, mend string
+	}{
+		{six, "[2001:db8::1]:5432", "has an IPv6 address only"},
+		{errors.Join(six, six), "[2001:db8::1]:5432: connect: network is unreachable", "has an IPv6 address only"},
+		{errors.Join(six, four), "192.0.2.1:5432: connect: connection refused", "is it running"},
+		{errors.Join(six, x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"db"}}, Host: "localhost"}), "valid for db, not localhost", "connect by a name"},
+		{&net.DNSError{Err: "no such host", Name: "db", IsNotFound: true}, "lookup db", "check the host name"},
+	} {
+		says, mend := telling(c.err)
+		if !strings.Contains(says, c.says) || !strings.Contains(mend, c.mend) || strings.Count(says, "2001") > 1 {
+			t.Errorf("%s; %s", says, mend)
+		}
+	}
+}

@@ -111,7 +111,7 @@ func (s *Server) initdb(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w%s\n%s", err, s.hint(err, string(out)), strings.TrimSpace(string(out)))
 	}
-	return os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(hba), 0o600)
+	return s.WriteFile("pg_hba.conf", []byte(hba))
 }
 
 // firstStart starts the server on a port of its own. Between the moment a port
@@ -190,6 +190,16 @@ func (s *Server) RoleURL(role, password, db string) string {
 		RawQuery: "sslmode=disable",
 	}
 	return u.String()
+}
+
+// WriteFile writes a file of the server's data directory, which the server
+// alone may read: a certificate's key, or pg_hba.conf.
+func (s *Server) WriteFile(name string, content []byte) error {
+	path := filepath.Join(s.data(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return err
+	}
+	return s.account.own(path)
 }
 
 // Log is the end of the server's log, at most n bytes.
