@@ -59,7 +59,7 @@ It needs Postgres server binaries (apt-get install postgresql).`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), stop) },
 	}
 	cmd.Flags().Float64Var(&d.rate, "rate", 4, "changes a second")
-	cmd.Flags().DurationVar(&d.length, "for", 0, "end after this time; 0 goes on until Ctrl-C")
+	cmd.Flags().DurationVar(&d.length, "for", 0, "end when rows have been changing for this long; 0 goes on until Ctrl-C")
 	cmd.Flags().Uint64Var(&d.seed, "seed", 1, "of the changes and the faults")
 	cmd.Flags().Float64Var(&d.faults, "faults", 0, "part of the calls that the simulator lets go wrong, 0 to 1")
 	cmd.Flags().BoolVar(&d.verbose, "log", false, "show pgcrm's own log too")
@@ -122,7 +122,7 @@ func (d *demo) stream(ctx context.Context, stop <-chan struct{}, cfg *config.Con
 	group, ctx := errgroup.WithContext(ctx)
 	work, done := context.WithCancel(ctx)
 	group.Go(func() error {
-		d.untilStopped(work, stop)
+		d.untilStopped(work, stop, arrivals.began)
 		done()
 		return nil
 	})
@@ -143,9 +143,18 @@ func (d *demo) stream(ctx context.Context, stop <-chan struct{}, cfg *config.Con
 	return nil
 }
 
-func (d *demo) untilStopped(ctx context.Context, stop <-chan struct{}) {
+// untilStopped waits for a stop, or until rows have been changing for as long as
+// was asked.
+func (d *demo) untilStopped(ctx context.Context, stop, began <-chan struct{}) {
 	var over <-chan time.Time
 	if d.length > 0 {
+		select {
+		case <-began:
+		case <-ctx.Done():
+			return
+		case <-stop:
+			return
+		}
 		over = time.After(d.length)
 	}
 	select {

@@ -20,13 +20,14 @@ type arrivals struct {
 	lines chan string
 
 	mu        sync.Mutex
+	began     chan struct{} // closed when rows begin to change
 	loaded    map[string]int
 	unprinted int
 	latencies []time.Duration
 }
 
 func newArrivals(out io.Writer) *arrivals {
-	return &arrivals{out: out, lines: make(chan string, 256), loaded: map[string]int{}}
+	return &arrivals{out: out, began: make(chan struct{}), lines: make(chan string, 256), loaded: map[string]int{}}
 }
 
 // delivered is told of each record by the pipeline.
@@ -64,6 +65,7 @@ func changed(d pipeline.Delivery) string {
 func (a *arrivals) live() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	close(a.began)
 	var tables []string
 	for t := range a.loaded {
 		tables = append(tables, t)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,6 +249,9 @@ func runFor(ctx context.Context, t testing.TB, env []string, args ...string) (co
 	cmd.Dir = t.TempDir()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = scanned(t, env, args, &out), scanned(t, env, args, &errs)
+	// A program that hangs shows where.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
+	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	if _, exited := err.(*exec.ExitError); err != nil && !exited && ctx.Err() == nil { //nolint:errorlint // Run's own type
 		t.Fatal(err)
