@@ -157,6 +157,18 @@ func unparsable() error {
 		"use postgres://USER:PASSWORD@HOST:5432/DATABASE and percent-encode special characters of the password")
 }
 
+// ConnectProblem words the refusal of a connection that was made with pgx, by an
+// address that another setting than PGCRM_DATABASE_URL gives.
+func ConnectProblem(err error, pc *pgconn.Config, setting string) error {
+	err = connectError(err, pc)
+	if p, ok := errors.AsType[*Problems](err); ok {
+		for i := range p.list {
+			p.list[i] = strings.ReplaceAll(p.list[i], "PGCRM_DATABASE_URL", setting)
+		}
+	}
+	return err
+}
+
 // connectError words what went wrong and what to do. The causes' own texts name
 // host, user and database, never the password.
 func connectError(err error, pc *pgconn.Config) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgcrm/pgcrm/cdc"
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
@@ -18,15 +16,10 @@ func (c *checker) state(ctx context.Context) {
 		return
 	}
 	schema := change.QuoteName(c.cfg.Source.Schema)
-	url, err := c.cfg.Source.StateURL.Value(ctx)
-	if err != nil {
-		c.refused("state", err)
-		return
-	}
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := connectState(ctx, c.cfg.Source)
 	if err != nil {
 		if c.cfg.Source.StateURL != c.cfg.Source.URL { // else the source's connection says so
-			c.wrong("state", "check PGCRM_STATE_DATABASE_URL", "the state database cannot be reached")
+			c.refused("state", err)
 		}
 		return
 	}

@@ -43,6 +43,9 @@ func newDesk(env Environment, needs ...config.Need) (*desk, error) {
 
 // ledger opens the state. The caller closes it.
 func (d *desk) ledger(ctx context.Context) (*ledger.Ledger, error) {
+	if err := reachState(ctx, d.cfg.Source); err != nil {
+		return nil, err
+	}
 	return ledger.Open(ctx, ledger.Config{URL: d.cfg.Source.StateURL.Value, Schema: d.cfg.Source.Schema, Connections: 2, Logger: d.log})
 }
 

@@ -123,6 +123,9 @@ func (m *migrateCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := reachState(ctx, m.cfg.Source); err != nil {
+		return err
+	}
 	if err := migrations.Apply(ctx, url, m.cfg.Source.Schema, m.log); err != nil {
 		return err
 	}
@@ -267,13 +270,9 @@ func (m *migrateCommand) printSQL(ctx context.Context, conn *pgx.Conn, file *map
 
 // schemaSQL makes the state schema where it is missing, and grants its use.
 func (m *migrateCommand) schemaSQL(ctx context.Context, role string) (string, error) {
-	url, err := m.cfg.Source.StateURL.Value(ctx)
+	conn, err := connectState(ctx, m.cfg.Source)
 	if err != nil {
 		return "", err
-	}
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return "", fmt.Errorf("connect to the state database: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var filled bool

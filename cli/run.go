@@ -174,6 +174,9 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := reachState(ctx, r.cfg.Source); err != nil {
+		return nil, nil, err
+	}
 	if err := migrations.Apply(ctx, stateURL, r.cfg.Source.Schema, r.log); err != nil {
 		return nil, nil, err
 	}

@@ -71,13 +71,9 @@ func (u *uninstallCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	url, err := u.cfg.Source.StateURL.Value(ctx)
+	state, err := connectState(ctx, u.cfg.Source)
 	if err != nil {
 		return err
-	}
-	state, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return fmt.Errorf("connect to the state database: %w", err)
 	}
 	defer state.Close(context.WithoutCancel(ctx))
 	found, err := u.look(ctx, conn, state)
