@@ -105,10 +105,12 @@ func (j *job) runKeys(ctx context.Context) error {
 // distrust has rows sent without a look at the ledger where it was seen to be
 // wrong, or where a person asked.
 func (j *job) distrust() sink.Doubt {
-	if j.Reason == Repair || j.Reason == Retry || j.Reason == Late {
+	switch j.Reason {
+	case Repair, Retry, Late, RowGone:
 		return sink.Redone
+	default:
+		return 0
 	}
-	return 0
 }
 
 // splitKeys takes rows' keys apart: the value itself, or for a primary key of

@@ -98,7 +98,7 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 		}
 		s.queue.EndTransaction(ev.End)
 		if s.read.rows {
-			s.rowsEnd.Store(uint64(ev.End))
+			s.saveFrom(ev.End)
 		}
 		s.count()
 		if !s.redoing.Load() && s.read.mergeOnly {
@@ -109,6 +109,10 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 		}
 		return failpoint.At("read.committed")
 	case change.Mark:
+		if string(ev.Content) == SaveMark {
+			s.saveFrom(ev.Pos.LSN)
+			return nil
+		}
 		return s.loads.mark(ctx, ev)
 	case change.Progress:
 		s.queue.Progress(ev.End)

@@ -722,6 +722,39 @@ func TestZ3AnIdleInstanceDoesNotRenewItsLease(t *testing.T) {
 	})
 }
 
+// A command that wants to know whether all is accounted for writes a mark: an idle
+// instance saves that position at once, and a busy one not before the changes in
+// front of it.
+func TestASaveMarkIsSavedOnceItIsAccountedFor(t *testing.T) {
+	inLab(t, traits{}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "1", "1"))
+		mark := func() (tx *txn) {
+			l.locked(func() { tx = l.pg.commit(l.pg.xid(), 100, 0, pipeline.SaveMark) })
+			return tx
+		}
+		idle := mark()
+		time.Sleep(3 * time.Second)
+		l.locked(func() {
+			if l.state.checkpoint < idle.commit {
+				t.Errorf("checkpoint %v, the mark is at %v", l.state.checkpoint, idle.commit)
+			}
+		})
+		release := l.busy("k2")
+		l.commit(2, "1", "1")
+		l.until("k2 is out", l.out("k2"))
+		behind := mark()
+		time.Sleep(time.Minute)
+		l.locked(func() {
+			if l.state.checkpoint >= behind.commit {
+				t.Errorf("checkpoint %v passed the open change in front of the mark at %v", l.state.checkpoint, behind.commit)
+			}
+			release()
+		})
+		l.saved(behind)
+	})
+}
+
 // Save first, confirm second; what is idle follows the log, but not while
 // anything is open.
 func TestConfirmFollowsWhatIsSaved(t *testing.T) {

@@ -35,7 +35,7 @@ type session struct {
 
 	saved     atomic.Uint64 // checkpoint on disk
 	bound     atomic.Uint64 // bound on disk
-	rowsEnd   atomic.Uint64 // end of the last transaction that held mapped rows
+	saveDue   atomic.Uint64 // end of the last transaction that held mapped rows, or a later SaveMark
 	inFlight  atomic.Int64  // batches that workers hold
 	abandoned atomic.Bool   // a batch was given up without outcome
 

@@ -95,6 +95,15 @@ func (s *session) gatherResults(outcomes []outcome) []outcome {
 	return outcomes
 }
 
+// SaveMark is the content of a logical message whose position is saved soon after
+// it is accounted for: how a command learns that what was committed before it is.
+const SaveMark = "save"
+
+// saveFrom has a position from here on saved without waiting for more log.
+func (s *session) saveFrom(at change.LSN) {
+	s.saveDue.Store(max(s.saveDue.Load(), uint64(at)))
+}
+
 // idleDue reports whether a position should be saved though nothing else is to
 // be written.
 func (s *session) idleDue(since time.Duration) bool {
@@ -102,7 +111,7 @@ func (s *session) idleDue(since time.Duration) bool {
 	switch {
 	case safe <= saved:
 		return false
-	case saved < change.LSN(s.rowsEnd.Load()):
+	case saved < change.LSN(s.saveDue.Load()):
 		return true
 	default:
 		grown := safe - saved
