@@ -77,6 +77,18 @@ func (x *rowMapper) row(rel *change.Relation, values []change.Value) ([]mapped, 
 	return all, nil
 }
 
+// rows is row of many.
+func (x *rowMapper) rows(rel *change.Relation, rows [][]change.Value) (all []mapped, err error) {
+	for _, values := range rows {
+		more, err := x.row(rel, values)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
 // take copies a patch, which is valid until the next row only.
 func (m *mapped) take(p *change.Patch) {
 	m.key, m.props = string(p.Key), bytes.Clone(p.Props)

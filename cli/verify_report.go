@@ -25,8 +25,8 @@ const (
 const (
 	kindMissing   = "missing"
 	kindDifferent = "different"
-	kindOrphaned  = "orphaned"
 	kindExtra     = "extra"
+	kindOrphaned  = "orphaned"
 )
 
 // driftRecord is one record that is not as the database says, as verify -o json
@@ -44,6 +44,8 @@ type driftRecord struct {
 	Detail     string          `json:"detail,omitempty"`
 	Properties []driftProperty `json:"properties,omitempty"`
 	Letters    []int64         `json:"letters,omitempty"`
+
+	repair string // reason of the request that mends it; empty for none
 }
 
 // driftProperty is a property whose value in the CRM is not the row's.
@@ -66,7 +68,7 @@ type verified struct {
 	Same      int64  `json:"same"`
 	Missing   int64  `json:"missing"`
 	Different int64  `json:"different"`
-	Orphaned  int64  `json:"orphaned"`
+	Extra     int64  `json:"extra"`
 	Waiting   int64  `json:"waiting"`
 	// Skipped counts rows that address no record, do not satisfy when, or whose
 	// record is missing and may be; Refused values that the mapping refuses.
@@ -78,15 +80,21 @@ type verified struct {
 type verification struct {
 	Complete bool        `json:"complete"` // every row was compared
 	Tables   []*verified `json:"tables"`
-	Extra    int64       `json:"extra"`
+	// Drifted counts what is listed below, and what is beyond the most that is.
+	Drifted  int64 `json:"drifted"`
+	Orphaned int64 `json:"orphaned"`
 	// Left counts records that stay in the CRM though their row is gone, as
 	// on_delete wants it.
 	Left int64 `json:"left"`
 	// Unjudged counts records that no mapped row has and pgcrm never met, where
 	// rows that do not satisfy when may have them.
-	Unjudged int64         `json:"unjudged"`
+	Unjudged int64 `json:"unjudged"`
+	// Unlisted names the objects that have more records than were listed.
+	Unlisted []string      `json:"unlisted,omitempty"`
 	Drift    []driftRecord `json:"drift"`
 	Requests []int64       `json:"requests,omitempty"`
+	// NotRepaired says of what no repair was asked, and why.
+	NotRepaired []string `json:"not_repaired,omitempty"`
 
 	bySource map[*change.Source]*verified
 	keys     matchValues // only with --all
@@ -131,18 +139,25 @@ func (v *verification) count(l *comparison, f *driftRecord) {
 		} else {
 			n.Different++
 		}
-		v.Drift = append(v.Drift, *f)
+		v.drift(f)
 	}
 }
 
-func (v *verification) drifted() int64 { return int64(len(v.Drift)) }
+// driftKept is how many findings are kept: memory is bounded by it.
+const driftKept = 100_000
+
+func (v *verification) drift(f *driftRecord) {
+	if v.Drifted++; len(v.Drift) < driftKept {
+		v.Drift = append(v.Drift, *f)
+	}
+}
 
 // judge tells what is wrong with a record; nil where nothing is.
 func (c *verifyCommand) judge(l *comparison) *driftRecord {
 	target := l.source.Target
 	f := &driftRecord{
 		Table: l.source.Table, Row: l.row, Object: target.Object, Match: target.Match, Key: l.key,
-		CRMID: l.crmID, URL: recordURL(c.account, target.Object, l.crmID),
+		CRMID: l.crmID, URL: recordURL(c.account, target.Object, l.crmID), repair: pipeline.Repair,
 	}
 	switch {
 	case l.fate != fateSent, l.found == sink.NotFound && l.source.OnMissing == change.Skip:
@@ -239,58 +254,21 @@ func (c *verifyCommand) waits(ctx context.Context, src *change.Source, behind bo
 	return false, err
 }
 
-// fileRepairs asks for the rows of what is missing or different.
-func (c *verifyCommand) fileRepairs(ctx context.Context, v *verification) error {
-	type source struct{ table, object, match string }
-	requests := map[source]*ledger.Backfill{}
-	file := func(r *ledger.Backfill) error {
-		id, err := c.memory.AddBackfill(ctx, *r)
-		v.Requests = append(v.Requests, id)
-		return err
-	}
-	v.Requests = []int64{}
-	var order []source
-	for _, f := range v.Drift {
-		if f.Row == "" || f.Kind != kindMissing && f.Kind != kindDifferent {
-			continue
-		}
-		src := source{f.Table, f.Object, f.Match}
-		r := requests[src]
-		if r == nil {
-			r = &ledger.Backfill{Table: f.Table, Object: f.Object, Match: f.Match, Reason: pipeline.Repair}
-			requests[src] = r
-			order = append(order, src)
-		}
-		r.Keys = append(r.Keys, f.Row)
-		if r.Estimate++; r.Estimate == keysPerRequest {
-			if err := file(r); err != nil {
-				return err
-			}
-			r.Keys, r.Estimate = nil, 0
-		}
-	}
-	for _, src := range order {
-		if r := requests[src]; len(r.Keys) > 0 {
-			if err := file(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // detailsShown is how many findings are listed for a person; JSON has all.
 const detailsShown = 50
 
 func (v *verification) print(p *printer, whoActs string) {
-	t := newTable("TABLE", "OBJECT", "ROWS", "SAME", "MISSING", "DIFFERENT", "ORPHANED", "WAITING", "SKIPPED", "REFUSED").right(2, 3, 4, 5, 6, 7, 8, 9)
+	t := newTable("TABLE", "OBJECT", "ROWS", "SAME", "MISSING", "DIFFERENT", "EXTRA", "WAITING", "SKIPPED", "REFUSED").right(2, 3, 4, 5, 6, 7, 8, 9)
 	for _, n := range v.Tables {
 		t.add(n.Table, n.Object, thousands(n.Rows), thousands(n.Same), thousands(n.Missing), thousands(n.Different),
-			thousands(n.Orphaned), thousands(n.Waiting), thousands(n.Skipped), thousands(n.Refused))
+			thousands(n.Extra), thousands(n.Waiting), thousands(n.Skipped), thousands(n.Refused))
 	}
 	t.print(p, "")
-	if v.Extra > 0 {
-		p.printf("extra: %s with a match value that no row has\n", plural(v.Extra, "record", "records"))
+	if v.Orphaned > 0 {
+		p.printf("orphaned: %s with a match value that no row has\n", plural(v.Orphaned, "record", "records"))
+	}
+	for _, object := range v.Unlisted {
+		p.printf("the CRM has more %s than were listed; --records lists more\n", object)
 	}
 	if v.Left > 0 {
 		p.printf("%s of rows that are gone, left as on_delete wants it\n", plural(v.Left, "record", "records"))
@@ -305,8 +283,11 @@ func (v *verification) print(p *printer, whoActs string) {
 	switch {
 	case len(v.Requests) > 0:
 		p.printf("asked: the rows are to be sent again (%s); %s\n", plural(int64(len(v.Requests)), "request", "requests"), whoActs)
-	case len(v.Drift) == 0:
+	case v.Drifted == 0:
 		p.println(p.paint(green, "no drift"))
+	}
+	for _, why := range v.NotRepaired {
+		p.println(why)
 	}
 }
 
@@ -333,7 +314,7 @@ func (v *verification) printDrift(p *printer) {
 		}
 	}
 	t.print(p, "")
-	if more := len(v.Drift) - detailsShown; more > 0 {
-		p.println(strings.TrimSpace(fmt.Sprintf("... and %s more; -o json lists all", thousands(int64(more)))))
+	if more := v.Drifted - detailsShown; more > 0 {
+		p.println(strings.TrimSpace(fmt.Sprintf("... and %s more; -o json lists up to %s", thousands(more), thousands(driftKept))))
 	}
 }
