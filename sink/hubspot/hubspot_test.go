@@ -150,7 +150,7 @@ func TestPaths(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.version+" "+tt.call, func(t *testing.T) {
-			p := fixed(200, `{"id":"512","results":[]}`)
+			p := fixed(200, `{"id":"512","portalId":7,"results":[{"id":"512","name":"name"}]}`)
 			c := newTestClient(t, p, func(cfg *Config) { cfg.APIVersion = tt.version })
 			const object = "2-17/x"
 			var err error
