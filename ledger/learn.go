@@ -40,11 +40,11 @@ func (l *Ledger) Learn(ctx context.Context, learned []Learned) error {
 			return err
 		}
 		of := l.names.target(r.Source.Target)
-		if once := string(rune(of.id)) + r.Key; seen[once] {
+		once := string(rune(of.id)) + r.Key
+		if seen[once] {
 			continue
-		} else {
-			seen[once] = true
 		}
+		seen[once] = true
 		target.addInt2(of.id)
 		source.addInt2(number)
 		key.addString(address(r.Key))

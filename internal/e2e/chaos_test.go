@@ -520,7 +520,6 @@ func (c *chaos) changePeople(ctx context.Context) {
 		case 0:
 			set = fmt.Sprintf("note = 'row%d ' || %s", id, big(rng))
 		case 1:
-			set = fmt.Sprintf("email = 'p%d'", 1000+n)
 			// Of as many keys as rows again, one that nobody has now.
 			set = fmt.Sprintf("email = coalesce((SELECT 'p' || k FROM generate_series(1, %d) k WHERE 'p' || k NOT IN (SELECT email FROM people) ORDER BY (k * %d) %% 101 LIMIT 1), email)",
 				2*chaosPeople, 1+rng.IntN(100))
