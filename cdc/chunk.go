@@ -301,10 +301,12 @@ func chunkError(rel *change.Relation, where string, err error) error {
 	switch {
 	case pg.Code == "42501":
 		return problemBecause(err, "table %s cannot be read: %s; GRANT SELECT ON %s to the user of PGCRM_DATABASE_URL", rel, pg.Message, rel)
-	case pg.Code == "42P01" || pg.Code == "42703" && where == "":
-		return problemBecause(err, "table %s has changed: %s; adapt the mapping", rel, pg.Message)
+	case where != "" && pg.Code == "08P01":
+		return problemBecause(err, "the condition cannot be used on table %s: it has a parameter such as $1; write the value", rel)
 	case where != "" && (strings.HasPrefix(pg.Code, "42") || strings.HasPrefix(pg.Code, "22") || pg.Code == "25006"):
 		return problemBecause(err, "the condition cannot be used on table %s: %s", rel, pg.Message)
+	case pg.Code == "42P01" || pg.Code == "42703":
+		return problemBecause(err, "table %s has changed: %s; adapt the mapping", rel, pg.Message)
 	}
 	return fmt.Errorf("read rows of %s: %w", rel, err)
 }

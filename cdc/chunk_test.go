@@ -187,10 +187,13 @@ func TestChunkCondition(t *testing.T) {
 		}
 	}
 	for where, says := range map[string]string{
-		"w = 1":                `column "w" does not exist`,
-		"id = 'x'":             "invalid input syntax",
-		"id = 1; DROP TABLE t": "syntax error",
-		"nextval('seq') = 1":   "read-only",
+		"w = 1":                   `column "w" does not exist`,
+		"id = 'x'":                "invalid input syntax",
+		"id = 1; DROP TABLE t":    "syntax error",
+		"nextval('seq') = 1":      "read-only",
+		"id = $1":                 "it has a parameter",
+		"id IN (SELECT 1 FROM x)": `the condition cannot be used on table public.t: relation "x" does not exist`,
+		"true) UNION ALL SELECT * FROM t WHERE (true": "the condition cannot be used",
 		"id IN (SELECT 1 FROM t) AND 1/(id - id) = 1": "division by zero",
 	} {
 		d.exec(`CREATE SEQUENCE IF NOT EXISTS seq`)
