@@ -39,6 +39,7 @@ func newBackfillCommand(stop <-chan struct{}, env Environment) *cobra.Command {
 not hold yet, beside the stream and after it: live changes go first. It prints
 the number of the request and returns, or follows it with --follow; Ctrl-C then
 ends the following and not the load. What a restart interrupts goes on after it.
+Of a load that is cancelled what was sent stays, and what waits is not sent.
 
 Where the ledger knows that the CRM holds a value already, nothing is sent: a
 second backfill of an unchanged table makes no call.`,

@@ -154,21 +154,6 @@ func (j *job) chunk(ctx context.Context, r Range) (Chunk, error) {
 	}
 }
 
-// errCancelled ends a backfill that somebody has cancelled.
-var errCancelled = errors.New("cancelled")
-
-func (j *job) stillWanted(ctx context.Context) error {
-	open := false
-	err := j.persist(ctx, "backfill_open", func() (err error) {
-		open, err = j.Ledger.BackfillOpen(ctx, j.ID)
-		return err
-	})
-	if err == nil && !open {
-		return errCancelled
-	}
-	return err
-}
-
 // tryChunk reads a chunk between two marks and reports whether the reader has
 // put it into the queue.
 func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {

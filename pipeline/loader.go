@@ -210,8 +210,7 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	var unreadable *unreadableError
 	if errors.Is(err, errCancelled) {
 		s.loads.done(source, b)
-		s.Log.Info("backfill_cancelled", "backfill", b.ID, "table", b.Table, "rows", s.loads.forget(b.ID))
-		return nil
+		return j.cancelled(ctx)
 	}
 	owed := errors.As(err, &unreadable) && ctx.Err() == nil && !s.Source.Transient(err)
 	if owed && b.Reason != Asked {
@@ -226,7 +225,10 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 		return err
 	}
 	s.fits(source)
-	return s.finish(ctx, b)
+	if err = j.finish(ctx); errors.Is(err, errCancelled) {
+		return j.cancelled(ctx)
+	}
+	return err
 }
 
 func (s *session) postpone(b ledger.Backfill, why string) {
@@ -241,34 +243,6 @@ func (s *session) giveUp(ctx context.Context, b ledger.Backfill, why string) err
 	s.loads.setWindow(nil)
 	s.loads.forget(b.ID)
 	return s.persist(ctx, "backfill_failed", func() error { return s.Ledger.FailBackfill(ctx, b.ID, why) })
-}
-
-// awaitRoom lets live changes go first: a chunk is read only while the queue is
-// less than half full, and has no more rows of chunks than it gets rid of in a
-// little while.
-func (s *session) awaitRoom(ctx context.Context) error {
-	for s.queue.Stats().Bytes > s.BufferBytes/2 || s.loads.backlog() > s.loads.pace.backlog(s.ChunkRows, s.BufferBytes) {
-		if err := sleep(ctx, loadPoll/10); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// finish waits until the last chunk is saved as done.
-func (s *session) finish(ctx context.Context, b ledger.Backfill) error {
-	for s.loads.pending(b.ID) {
-		if err := sleep(ctx, loadPoll); err != nil {
-			return err
-		}
-	}
-	err := s.persist(ctx, "backfill_finished", func() error { return s.Ledger.FinishBackfill(ctx, b.ID) })
-	if err != nil {
-		return err
-	}
-	rows := s.loads.forget(b.ID)
-	s.Log.Info("backfill_finished", "backfill", b.ID, "table", b.Table, "rows", rows)
-	return nil
 }
 
 func (l *loads) forget(id int64) (rows int64) {

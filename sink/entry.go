@@ -56,6 +56,7 @@ type Entry struct {
 	Chunks []*Chunk
 
 	load      bool       // nothing but a backfill's rows is in it
+	returned  bool       // it came back without an outcome, and may have been sent
 	queued    time.Time  // when it was opened
 	safe      change.LSN // end of the last transaction read whole when it was opened
 	state     entryState //

@@ -35,6 +35,10 @@ func (q *Queue) Waiting() []*Entry {
 func (q *Queue) Forget(entries []*Entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.forget(entries)
+}
+
+func (q *Queue) forget(entries []*Entry) {
 	for _, e := range entries {
 		e.state = gone
 	}

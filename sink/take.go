@@ -152,7 +152,7 @@ func (q *Queue) Return(entries []*Entry, hold time.Duration) {
 	defer q.mu.Unlock()
 	for _, e := range entries {
 		lane := &q.lanes[e.Source.Target.Index]
-		e.state = waiting
+		e.state, e.returned = waiting, true
 		lane.ready.push(e)
 		lane.heldUntil = q.now().Add(hold)
 	}
