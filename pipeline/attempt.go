@@ -112,8 +112,9 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 	}
 	o := outcome{
 		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused),
+		// Where somebody has sent it before and did not stop cleanly, too.
+		late: v.Unanswered || e.Doubt&sink.Unanswered != 0 || a.unclean && e.First.LSN < a.redoTo,
 		// Of a record that was never delivered, what the change leaves out is missing.
-		late:   v.Unanswered || a.unclean && e.Doubt&sink.Redone != 0,
 		reread: e.Reread || (a.now == nil || v.KeyTaken) && !e.Whole && !a.loads.covers(e.Source),
 	}
 	switch v.Outcome {

@@ -204,7 +204,7 @@ var mutants = []mutant{
 	),
 	breaking(
 		"compared after an attempt without an answer", "pipeline/worker.go",
-		"a.entry.Doubt |= sink.Redone", "a.entry.Doubt |= 0",
+		"a.entry.Doubt |= sink.Unanswered", "a.entry.Doubt |= 0",
 	),
 	breaking(
 		"old value kept after the CRM's refusal", "pipeline/attempt.go",
@@ -292,7 +292,7 @@ var mutants = []mutant{
 	),
 	breaking(
 		"a stop in the predecessor's lease is clean", "pipeline/session.go",
-		"return s.lease.quietFor() <= 0 && (", "return (",
+		"if clean && s.lease.quietFor() <= 0 {", "if clean {",
 	),
 	breaking(
 		"chunk not written ahead", "pipeline/job.go",

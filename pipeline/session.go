@@ -37,7 +37,7 @@ type session struct {
 	bound     atomic.Uint64 // bound on disk
 	saveDue   atomic.Uint64 // end of the last transaction that held mapped rows, or a later SaveMark
 	inFlight  atomic.Int64  // batches that workers hold
-	abandoned atomic.Bool   // a batch was given up without outcome
+	abandoned atomic.Bool   // a request may be left whose outcome no settle tells
 
 	results chan []outcome
 	loads   *loads
@@ -111,8 +111,9 @@ func (p *Pipeline) runSession(ctx context.Context, stop <-chan struct{}) error {
 	close(s.results)
 	settleErr := <-settled
 	timer.Stop()
-	p.tidy = tidy{epoch: s.state.Epoch, ok: !s.abandoned.Load()}
-	s.close(ctx, frontErr, settleErr)
+	tidied := settleErr == nil && s.leavesNothing()
+	p.tidy = tidy{epoch: s.state.Epoch, ok: tidied}
+	s.close(ctx, tidied && errors.Is(frontErr, errStopping))
 
 	switch {
 	case settleErr != nil && ctx.Err() == nil && !isShutdown(settleErr):
@@ -302,12 +303,19 @@ func (e *PositionError) Error() string { return e.message }
 // Problems says the same in the form of a configuration problem.
 func (e *PositionError) Problems() []string { return []string{e.message} }
 
-// close confirms what is saved and leaves the stream. Only a session in which
-// every batch had its outcome ends clean.
-func (s *session) close(ctx context.Context, frontErr, settleErr error) {
+// leavesNothing reports whether no request may still take effect that the ledger
+// does not know of: neither one of this session, nor one of an instance that did
+// not stop cleanly before it, whose records are sent once more by redo.
+func (s *session) leavesNothing() bool {
+	return !s.abandoned.Load() && (!s.unclean || change.LSN(s.saved.Load()) >= s.redoTo)
+}
+
+// close confirms what is saved and leaves the stream. A stop is clean where nothing
+// is left, and the lease of whoever was there before is over.
+func (s *session) close(ctx context.Context, clean bool) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if errors.Is(frontErr, errStopping) && settleErr == nil && !s.abandoned.Load() && s.madeClean() {
+	if clean && s.lease.quietFor() <= 0 {
 		err := failpoint.Around("stop", func() error { return s.Ledger.Stop(ctx, change.LSN(s.saved.Load())) })
 		if err != nil {
 			s.Log.Warn("clean_stop_not_saved", "error", err)
@@ -318,14 +326,7 @@ func (s *session) close(ctx context.Context, frontErr, settleErr error) {
 	}
 }
 
-// madeClean reports whether nothing is left of an instance that did not stop
-// cleanly before this session: neither its lease, nor a record that it may have
-// sent and whose redo has not been settled.
-func (s *session) madeClean() bool {
-	return s.lease.quietFor() <= 0 && (!s.unclean || change.LSN(s.saved.Load()) >= s.redoTo)
-}
-
-// tidy tells whether a session of this process had an outcome for every request.
+// tidy tells whether a session of this process left nothing.
 type tidy struct {
 	epoch int64
 	ok    bool

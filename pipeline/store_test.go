@@ -30,6 +30,7 @@ type store struct {
 	hashes            map[string]string
 	settles           int
 	holds             []*ledger.Held
+	late              []string // rows in doubt, as they came
 }
 
 type recordKey struct {
@@ -236,6 +237,9 @@ func (st *store) settle(s *ledger.Settlement) {
 		st.open(&s.Letters[i])
 	}
 	st.close(s)
+	for _, d := range s.Doubts {
+		st.late = append(st.late, d.Row)
+	}
 	for _, r := range s.Recalled {
 		st.settled(func(sent ledger.SentChunk) bool { return sent.Backfill == r.Backfill && sent.Number == r.Number })
 	}
@@ -554,7 +558,7 @@ func (b *book) KeysOfRows(context.Context, *change.Source, []string) (map[string
 }
 
 func (b *book) RequestLate(context.Context, time.Time, int, string) (int64, error) {
-	return 0, errors.New("nothing is late here")
+	return 0, nil // the tests look at the list
 }
 
 func (b *book) DropLetters(context.Context, ledger.Filter) (int64, error) {

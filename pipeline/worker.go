@@ -204,7 +204,8 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 			}
 		}
 		if verdicts[i].Unanswered {
-			a.entry.Doubt |= sink.Redone
+			a.entry.Doubt |= sink.Unanswered
+			s.abandoned.Store(true) // the session may end before the entry's turn comes again
 		}
 		undecided = append(undecided, a.entry)
 	}

@@ -14,8 +14,10 @@ type Doubt uint8
 const (
 	// Redone: a change of the entry was read before the point that redo passes,
 	// so an earlier process may have sent a part of it without hearing the
-	// answer; or this one has.
+	// answer; or it is to be sent whatever the ledger says.
 	Redone Doubt = 1 << iota
+	// Unanswered: this process has sent it without hearing the answer.
+	Unanswered
 )
 
 // Entry is one version of one dirty record. While it is taken its exported
