@@ -79,12 +79,11 @@ const deliveredStatement = `SELECT k.i::int4 - 1
 	FROM unnest($2::bytea[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k(key, table_name, row_key, i)
 	CROSS JOIN LATERAL (SELECT id FROM source WHERE target = $1 AND table_name = k.table_name OFFSET 0) AS s
 	WHERE EXISTS (SELECT FROM record r WHERE r.target = $1 AND r.key = k.key AND r.source = s.id
-			AND (k.row_key = '' OR CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END = k.row_key))
-		OR EXISTS (SELECT FROM feeder f WHERE f.target = $1 AND f.key = k.key AND f.source = s.id AND (k.row_key = '' OR f.row_key = k.row_key))`
+			AND (k.row_key IS NULL OR CASE WHEN r.row_key = '' THEN r.key ELSE r.row_key END = k.row_key))
+		OR EXISTS (SELECT FROM feeder f WHERE f.target = $1 AND f.key = k.key AND f.source = s.id AND (k.row_key IS NULL OR f.row_key = k.row_key))`
 
 // DeliveredFrom tells for each key and feeder whether the record was last
-// delivered, as far as its mapping goes, from that row; where the row is not known,
-// from any of its table.
+// delivered, as far as its mapping goes, from that row.
 func (l *Ledger) DeliveredFrom(ctx context.Context, target *change.Target, keys []string, feeders []Feeder) ([]bool, error) {
 	names := l.names.target(target)
 	if names == nil {
@@ -94,7 +93,10 @@ func (l *Ledger) DeliveredFrom(ctx context.Context, target *change.Target, keys 
 	defer cancel()
 	addresses, rows, tables := make([][]byte, len(keys)), make([][]byte, len(keys)), make([]string, len(keys))
 	for i, key := range keys {
-		addresses[i], rows[i], tables[i] = []byte(address(key)), []byte(address(feeders[i].Row)), feeders[i].Source.Table
+		addresses[i], tables[i] = []byte(address(key)), feeders[i].Source.Table
+		if !feeders[i].Any {
+			rows[i] = []byte(address(feeders[i].Row))
+		}
 	}
 	delivered := make([]bool, len(keys))
 	found, _ := l.pool.Query(ctx, deliveredStatement, names.id, addresses, tables, rows)

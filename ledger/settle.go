@@ -68,6 +68,8 @@ type Delivery struct {
 type Feeder struct {
 	Source *change.Source
 	Row    string // primary key
+	// Any asks for a row of the table, whichever it is.
+	Any bool
 }
 
 // ChunkDone is a backfill's progress: all rows up to DoneTo are settled.

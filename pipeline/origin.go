@@ -19,7 +19,9 @@ func (s *session) findOrigins(ctx context.Context, target *change.Target, batch 
 	var at []int
 	for i, e := range batch {
 		if e.Source.OnDelete != change.Ignore && e.Rejection == nil && records[i] != nil {
-			keys, rows, at = append(keys, e.Key), append(rows, ledger.Feeder{Source: e.Source, Row: e.Row}), append(at, i)
+			keys, at = append(keys, e.Key), append(at, i)
+			// A deletion may name the record alone.
+			rows = append(rows, ledger.Feeder{Source: e.Source, Row: e.Row, Any: e.Gone && e.Row == ""})
 		}
 	}
 	if len(keys) == 0 {
