@@ -197,3 +197,27 @@ func TestAnIDIsSavedBeforeARename(t *testing.T) {
 		})
 	})
 }
+
+// What was learnt of the record that had the new key says nothing of the one that is
+// to get it.
+func TestAnIDIsThatOfTheOldKey(t *testing.T) {
+	inLab(t, traits{full: true}, func(l *lab) {
+		l.run(shape{})
+		l.saved(l.commit(1, "w@0", "b@0")) // the CRM refuses all of it
+		var by, want string
+		l.onRequest = func(_ *process, jobs []sink.Job) string {
+			by = jobs[0].CRMID
+			return ""
+		}
+		l.locked(func() {
+			want = l.crm.byKey[recordKey{0, "k1"}].id
+			l.state.records[recordKey{0, "k11"}] = &stored{crmID: "another", facts: make([]change.Fact, 2)}
+		})
+		l.saved(l.commitAll(l.rekey(1, "k11", "c@0", "d@0")))
+		l.locked(func() {
+			if by != want {
+				t.Errorf("renamed by the id %q, want %q", by, want)
+			}
+		})
+	})
+}

@@ -223,7 +223,7 @@ type remembered struct {
 	now     *change.Record // what the CRM is known to hold; nil for nothing
 	settled bool           // every change of the entry is accounted for
 	renamed bool           // the rename is, whatever came after it
-	// learntID is the id of a record to which nothing was delivered yet.
+	// learntID is the id of the old key's record, to which nothing was delivered yet.
 	learntID string
 	// ofRow is set where the record was last delivered from the entry's row, as far
 	// as its mapping goes. Only mappings that ask something of rows that are gone
@@ -268,7 +268,7 @@ func (s *session) remember(batch []*sink.Entry, records []*change.Record) []reme
 	olds := records[len(batch):]
 	for i, e := range batch {
 		f := &found[i]
-		f.now = f.unlessLearnt(unlessVacant(records[i]))
+		f.now = unlessLearnt(unlessVacant(records[i]))
 		// What the key's record was before it was renamed is sent under its new key.
 		f.settled = s.accounted(e, records[i]) || f.now == nil && s.reached(records[i], e.Newest)
 		if e.OldKey == "" {
@@ -278,7 +278,10 @@ func (s *session) remember(batch []*sink.Entry, records []*change.Record) []reme
 		olds = olds[1:]
 		f.settled = f.settled || s.accounted(e, old)
 		f.renamed = s.reached(records[i], e.First) || s.reached(old, e.First)
-		if old = f.unlessLearnt(unlessVacant(old)); old != nil && !f.renamed {
+		if learnt(old) {
+			f.learntID = old.CRMID
+		}
+		if old = unlessLearnt(unlessVacant(old)); old != nil && !f.renamed {
 			f.now = old
 		}
 	}
@@ -311,14 +314,12 @@ func unlessVacant(r *change.Record) *change.Record {
 	return nil
 }
 
-// unlessLearnt is nil for a record of which nothing is known but its id, which it
-// notes.
-func (f *remembered) unlessLearnt(r *change.Record) *change.Record {
-	if !learnt(r) {
-		return r
+// unlessLearnt is nil for a record of which nothing is known but its id.
+func unlessLearnt(r *change.Record) *change.Record {
+	if learnt(r) {
+		return nil
 	}
-	f.learntID = r.CRMID
-	return nil
+	return r
 }
 
 // persist repeats an operation of the ledger until it succeeds, the ledger says
