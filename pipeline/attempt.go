@@ -86,7 +86,7 @@ func (a *attempt) job() sink.Job {
 	j := sink.Job{
 		Key:     e.Key,
 		Missing: e.Source.OnMissing,
-		Whole:   e.Whole && e.Creates,
+		Whole:   e.Creates,
 		Props:   a.diff.Send,
 		// A stage that HubSpot moves forward only is cleared first.
 		Backward: e.Source.ClearFirst,
@@ -98,8 +98,11 @@ func (a *attempt) job() sink.Job {
 	if a.now != nil {
 		j.CRMID = a.now.CRMID
 	}
-	if a.renames() {
+	switch {
+	case a.renames():
 		j.Key, j.RenameTo, j.CRMID = e.OldKey, e.Key, a.id()
+	case e.Doubt&sink.Rekeyed != 0 && j.CRMID != "":
+		j.RenameTo = e.Key
 	}
 	return j
 }
@@ -115,7 +118,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		// Where somebody has sent it before and did not stop cleanly, too.
 		late: v.Unanswered || e.Doubt&sink.Unanswered != 0 || a.unclean && e.First.LSN < a.redoTo,
 		// Of a record that was never delivered, what the change leaves out is missing.
-		reread: e.Reread || (a.now == nil || v.KeyTaken) && !e.Whole && !a.loads.covers(e.Source),
+		reread: e.Reread || (a.now == nil || v.KeyTaken) && e.Partial && !a.covered(),
 	}
 	switch v.Outcome {
 	case sink.Delivered:
@@ -181,6 +184,16 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		}
 	}
 	return o
+}
+
+// covered reports whether all rows of the version are about to be read anyway.
+func (a *attempt) covered() bool {
+	for o := range a.entry.Rows {
+		if !a.loads.covers(o.Source) {
+			return false
+		}
+	}
+	return true
 }
 
 // archived ends a record: nothing of it is known any more, and nothing owed. One

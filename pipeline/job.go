@@ -106,7 +106,9 @@ func (j *job) runKeys(ctx context.Context) error {
 // wrong, or where a person asked.
 func (j *job) distrust() sink.Doubt {
 	switch j.Reason {
-	case Repair, Retry, Late, RowGone:
+	case Late:
+		return sink.Redone | sink.Rekeyed
+	case Repair, Retry, RowGone:
 		return sink.Redone
 	default:
 		return 0

@@ -268,11 +268,11 @@ var mutants = []mutant{
 	),
 	breaking(
 		"repairs and retries compared", "pipeline/job.go",
-		"		return sink.Redone\n", "		return 0\n",
+		"	case Repair, Retry, RowGone:\n		return sink.Redone\n", "	case Repair, Retry, RowGone:\n		return 0\n",
 	),
 	breaking(
 		"what the stream leaves out is not read again", "pipeline/settler.go",
-		"		if o.reread {\n", "		if o.reread && outcomes == nil {\n",
+		"		if !o.reread {\n", "		if outcomes != nil {\n",
 	),
 	breaking(
 		"a value that is not stored counts as delivered", "sink/diff.go",

@@ -241,7 +241,7 @@ type outward struct {
 
 func (c *portal) takeOut(p *process, target int, j *sink.Job) {
 	o := &outward{by: p, keys: []recordKey{{target, j.Key}}}
-	if j.RenameTo != "" {
+	if j.RenameTo != "" && j.RenameTo != j.Key {
 		o.keys = append(o.keys, recordKey{target, j.RenameTo})
 	}
 	for _, k := range o.keys {

@@ -185,10 +185,10 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 			}
 		}
 		settlement.Letters = append(settlement.Letters, o.letters...)
-		if o.late && o.delivery != nil && s.LateWindow > 0 && o.entry.Row != "" {
-			settlement.Doubts = append(settlement.Doubts, ledger.Doubt{
-				Source: o.entry.Source, Row: o.entry.Row, Until: o.answered.Add(s.LateWindow),
-			})
+		if o.late && o.delivery != nil && s.LateWindow > 0 {
+			for row := range o.entry.Rows {
+				settlement.Doubts = append(settlement.Doubts, ledger.Doubt{Source: row.Source, Row: row.Row, Until: o.answered.Add(s.LateWindow)})
+			}
 		}
 	}
 	if err := s.requestRereads(ctx, outcomes); err != nil {
@@ -244,8 +244,11 @@ func (s *session) report(outcomes []outcome) {
 func (s *session) requestRereads(ctx context.Context, outcomes []outcome) error {
 	rows := map[*change.Source][]string{}
 	for _, o := range outcomes {
-		if o.reread {
-			rows[o.entry.Source] = append(rows[o.entry.Source], o.entry.Row)
+		if !o.reread {
+			continue
+		}
+		for row := range o.entry.Rows {
+			rows[row.Source] = append(rows[row.Source], row.Row)
 		}
 	}
 	for src, keys := range rows {

@@ -18,6 +18,8 @@ const (
 	Redone Doubt = 1 << iota
 	// Unanswered: this process has sent it without hearing the answer.
 	Unanswered
+	// Rekeyed: the record may have got a former match value of its row again.
+	Rekeyed
 )
 
 // Entry is one version of one dirty record. While it is taken its exported
@@ -37,8 +39,9 @@ type Entry struct {
 	// Rejection is set where no record can be addressed; Key is then made up of
 	// the table and the row.
 	Rejection *change.Rejection
-	// Whole is set where a change in it carries all that its mapping writes.
-	Whole bool
+	// Partial is set where a mapping whose change is in it writes more than that
+	// carries.
+	Partial bool
 	// Creates is set where a change in it carries all that a mapping writes which
 	// creates missing records.
 	Creates bool
@@ -77,6 +80,38 @@ type Entry struct {
 type Origin struct {
 	Source *change.Source
 	Row    string
+}
+
+// Rows calls yield for each row whose change is the last of its mapping's; a row
+// that is not known is none.
+func (e *Entry) Rows(yield func(Origin) bool) {
+	if e.Row != "" && !yield(Origin{e.Source, e.Row}) {
+		return
+	}
+	for _, o := range e.Also {
+		if o.Row != "" && !yield(o) {
+			return
+		}
+	}
+}
+
+// complete takes note of what a change that merges lacks, and of what it brings that
+// the ones before lacked. It comes before the entry is moved to the change's row.
+func (e *Entry) complete(p *change.Patch) {
+	switch {
+	case len(e.Also) == 0 && e.Source == p.Source:
+		if p.Whole {
+			e.Partial, e.Reread = false, false
+		}
+	case !e.feeds(p.Source):
+		e.Partial = e.Partial || !p.Whole
+	}
+	e.Reread = e.Reread || p.Reread
+}
+
+// feeds reports whether a change of the mapping is in the entry.
+func (e *Entry) feeds(source *change.Source) bool {
+	return e.Source == source || slices.ContainsFunc(e.Also, func(o Origin) bool { return o.Source == source })
 }
 
 // holds reports whether a change of the patch's row is in the entry.

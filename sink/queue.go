@@ -119,13 +119,12 @@ func (q *Queue) merge(lane *lane, e *Entry, a *Add) {
 		e.Props = slices.Clone(q.merged)
 	}
 	lane.rows.leave(e)
+	e.complete(p)
 	e.GoneOwn = p.Gone && !e.GoneOnly && e.holds(p)
 	e.from(p.Source, p.Row)
 	lane.rows.enter(e)
-	e.Whole = e.Whole || p.Whole
 	e.Creates = e.Creates || creates(p)
 	e.Gone, e.GoneOnly = p.Gone, e.GoneOnly && p.Gone
-	e.Reread = e.Reread && !p.Whole || p.Reread
 	if e.Newest.Before(a.Pos) {
 		e.Newest = a.Pos
 	}
@@ -162,7 +161,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 		Row:       string(p.Row),
 		Props:     append(change.Props(nil), p.Props...),
 		Rejection: p.Rejection,
-		Whole:     p.Whole,
+		Partial:   !p.Whole,
 		Creates:   creates(p),
 		Gone:      p.Gone,
 		GoneOnly:  p.Gone,

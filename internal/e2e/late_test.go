@@ -58,3 +58,98 @@ tables:
 		t.Errorf("%s rows are left in doubt", got)
 	}
 }
+
+// settlesLate waits until the late request has taken effect and the records in doubt
+// were sent once more.
+func (w *world) settlesLate(p *process) {
+	w.t.Helper()
+	eventually(w.t, patience, func() string {
+		p.alive()
+		for _, e := range w.portal.Journal(0) {
+			if e.Late {
+				return ""
+			}
+		}
+		return "the late request has not taken effect yet"
+	})
+	eventually(w.t, patience, func() string {
+		p.alive()
+		if got := w.query("SELECT count(*)::text FROM " + w.name + ".doubt"); got != "0" {
+			return got + " rows are in doubt"
+		}
+		if got := w.query("SELECT count(*)::text FROM " + w.name + ".backfill WHERE reason = 'late' AND state <> 'done'"); got != "0" {
+			return "the records were not sent once more"
+		}
+		return ""
+	})
+}
+
+// TestALateRequestOfTwoTablesIsRepaired: the request carried what the rows of two
+// tables say of one record.
+func TestALateRequestOfTwoTablesIsRepaired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, goneSchema+`
+CREATE TABLE usage (account_id bigint PRIMARY KEY, notes text);
+INSERT INTO usage VALUES (1, 'none');
+`, `
+version: 1
+tables:
+  accounts:
+    match: {account_id: id}
+    properties: {name: name}
+  usage:
+    match: {account_id: account_id}
+    properties: {account_notes: notes}
+`, hubspotsim.Unique("account_id"), hubspotsim.Text("account_notes")).with("PGCRM_LATE_WINDOW=3s", "PGCRM_FLUSH_INTERVAL=0")
+	w.seed(4)
+	p := w.start()
+	w.streams(p)
+	w.arrives(p, 1, "name=Account 1", "account_notes=none")
+
+	late := hubspotsim.Fault{Op: "update", Effect: hubspotsim.Late, Delay: hubspotsim.Duration(1500 * time.Millisecond), Times: 1}
+	if err := w.portal.AddFaults(late); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("BEGIN; UPDATE accounts SET name = 'first' WHERE id = 1; UPDATE usage SET notes = 'some' WHERE account_id = 1; COMMIT")
+	w.arrives(p, 1, "name=first", "account_notes=some")
+	w.exec("UPDATE accounts SET name = 'second' WHERE id = 1")
+	w.exec("UPDATE usage SET notes = 'many' WHERE account_id = 1")
+	w.arrives(p, 1, "name=second", "account_notes=many")
+	w.settlesLate(p)
+	w.arrives(p, 1, "name=second", "account_notes=many")
+}
+
+// TestALateRenameIsRepaired: a late request gives a record a match value that its
+// row no longer has.
+func TestALateRenameIsRepaired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `
+CREATE TABLE accounts (id bigint PRIMARY KEY, code text NOT NULL, name text);
+ALTER TABLE accounts REPLICA IDENTITY FULL;
+INSERT INTO accounts VALUES (1, '1', 'Account 1');
+`, `
+version: 1
+tables:
+  accounts:
+    match: {account_id: code}
+    properties: {name: name}
+`, hubspotsim.Unique("account_id")).with("PGCRM_LATE_WINDOW=3s", "PGCRM_FLUSH_INTERVAL=0")
+	w.seed(1)
+	p := w.start()
+	w.streams(p)
+	w.arrives(p, 1, "name=Account 1")
+
+	late := hubspotsim.Fault{Op: "update", Effect: hubspotsim.Late, Delay: hubspotsim.Duration(1500 * time.Millisecond), Times: 1}
+	if err := w.portal.AddFaults(late); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE accounts SET code = '2', name = 'second' WHERE id = 1")
+	w.arrives(p, 2, "name=second")
+	w.exec("UPDATE accounts SET code = '3', name = 'third' WHERE id = 1")
+	w.arrives(p, 3, "name=third")
+	w.settlesLate(p)
+	w.arrives(p, 3, "name=third")
+	if n := w.portal.Count("companies"); n != 1 {
+		t.Errorf("%d companies", n)
+	}
+}
