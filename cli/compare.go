@@ -164,8 +164,11 @@ func byTarget(rows []mapped) map[*change.Target][]*mapped {
 	return sorted
 }
 
-// whileAccepted ends the context once HubSpot refuses the credentials for a call
-// that would wait for ever: a person waits here.
+// soonEnough is how long a command waits for calls before it gives up.
+const soonEnough = time.Minute
+
+// whileAccepted ends the context once HubSpot refuses the credentials, or no call
+// may be made before the day is over: a person waits here.
 func whileAccepted(ctx context.Context, crm *hubspot.Client) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -181,6 +184,10 @@ func whileAccepted(ctx context.Context, crm *hubspot.Client) (context.Context, c
 					cancel(&usageError{"HUBSPOT_ACCESS_TOKEN: " + reason})
 					return
 				}
+				if until := crm.Quota().BlockedUntil; time.Until(until) > soonEnough {
+					cancel(&callsUsedUpError{until})
+					return
+				}
 			}
 		}
 	}()
@@ -190,11 +197,25 @@ func whileAccepted(ctx context.Context, crm *hubspot.Client) (context.Context, c
 	}
 }
 
+// callsUsedUpError ends a command that would wait for the account's next day.
+type callsUsedUpError struct{ until time.Time }
+
+func (e *callsUsedUpError) Error() string {
+	return "the calls of HubSpot that this command may use today are used up until " + e.until.UTC().Format(time.RFC3339) +
+		": run it again then, or let it use more (--share of verify, PGCRM_QUOTA_SHARE, PGCRM_DAILY_LIMIT)"
+}
+
 // causeOf is why a context ended, where that says more than the error.
 func causeOf(ctx context.Context, err error) error {
 	var usage *usageError
-	if cause := context.Cause(ctx); err != nil && errors.As(cause, &usage) {
+	var used *callsUsedUpError
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		return nil
+	case errors.As(cause, &usage):
 		return fmt.Errorf("%w", usage)
+	case errors.As(cause, &used):
+		return used
 	}
 	return err
 }

@@ -27,6 +27,8 @@ type desk struct {
 	out *printer
 	now func() time.Time
 	db  cdc.Config
+	// part is how much of HubSpot's calls it uses; all that it may if zero.
+	part float64
 }
 
 func newDesk(env Environment, needs ...config.Need) (*desk, error) {
@@ -51,7 +53,7 @@ func (d *desk) ledger(ctx context.Context) (*ledger.Ledger, error) {
 
 // client makes a client of the CRM. The caller closes its connections.
 func (d *desk) client() (*hubspot.Client, error) {
-	r := &runner{cfg: d.cfg, log: d.log, recorder: admin.NewRecorder()}
+	r := &runner{cfg: d.cfg, log: d.log, part: d.part, recorder: admin.NewRecorder()}
 	return r.client()
 }
 

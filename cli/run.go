@@ -58,6 +58,8 @@ type runner struct {
 	deliveries *admin.Deliveries // for the status page
 	// traces is set where OpenTelemetry's variables ask for them.
 	traces bool
+	// part is how much of HubSpot's calls it uses; all that it may if zero.
+	part float64
 	// listener, where set, is served instead of taking PGCRM_LISTEN.
 	listener net.Listener
 	// stopping ends when the process is told to stop.
@@ -374,6 +376,7 @@ func (r *runner) client() (*hubspot.Client, error) {
 		RateLimit:   hubspot.RateLimit{Calls: r.cfg.Delivery.RateLimit.Calls, Per: r.cfg.Delivery.RateLimit.Window},
 		QuotaShare:  float64(r.cfg.Delivery.QuotaShare),
 		DailyLimit:  int(r.cfg.Delivery.DailyLimit),
+		Part:        r.part,
 		UserAgent:   fmt.Sprintf("pgcrm/%s", version),
 		Stopping:    r.stopping,
 		Logger:      r.log,

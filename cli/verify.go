@@ -22,6 +22,7 @@ type verifyCommand struct {
 	repair  bool
 	records int
 	wait    time.Duration
+	share   string
 	format  *outputFormat
 	// behind is set once the running instance has not accounted for the log in
 	// time: it is not waited for again.
@@ -34,7 +35,9 @@ func newVerifyCommand(env Environment) *cobra.Command {
 		Use:   "verify",
 		Short: "Compare the CRM with the database, report the drift, and repair it on request",
 		Long: `Reads rows, maps them, reads their records from the CRM, a hundred a call and one
-call at a time, and reports where the two differ:
+call at a time, and reports where the two differ. It uses a quarter of HubSpot's
+calls, in each window and of what the day has left, or the --share that you give:
+the others are for the running instance.
 
   missing    the CRM has no record for a row
   different  a record holds another value than the row
@@ -67,6 +70,7 @@ Exit codes: 0 no drift, 3 drift, 1 and 2 as everywhere.`,
 	f.BoolVar(&c.repair, "repair", false, "have the running instance mend what is missing, different or extra")
 	f.IntVar(&c.records, "records", 100_000, "with --all, list at most so many records of an object, a hundred a call")
 	f.DurationVar(&c.wait, "wait", 15*time.Second, "how long to wait for changes on their way before looking again")
+	f.StringVar(&c.share, "share", "25%", "how much of HubSpot's calls it uses; 100% where nothing else runs")
 	c.format = addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
@@ -79,10 +83,15 @@ Exit codes: 0 no drift, 3 drift, 1 and 2 as everywhere.`,
 		case c.wait < 0:
 			return &usageError{"--wait must be 0 or more"}
 		}
+		var share config.Share
+		if err := share.EnvDecode(c.share); err != nil {
+			return &usageError{fmt.Sprintf("--share %q %v", c.share, err)}
+		}
 		var err error
 		if c.desk, err = newDesk(env, config.NeedDatabase, config.NeedCRM, config.NeedMapping); err != nil {
 			return err
 		}
+		c.part = float64(share)
 		return c.run(cmd.Context())
 	}
 	return cmd

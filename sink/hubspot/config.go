@@ -47,6 +47,10 @@ type Config struct {
 	// DailyLimit bounds the calls that this process makes in one day of the
 	// account; none if zero.
 	DailyLimit int
+	// Part is how much it uses of what it might, above 0 up to 1: of the rolling
+	// window, and of the calls that the day has left when it begins. The rest is for
+	// another process of this program that works with the same token. 1 if zero.
+	Part float64
 	// CallTimeout bounds one attempt; 110 s if zero, a little more than
 	// HubSpot's own gateway gives a call, so that it is HubSpot who gives up.
 	CallTimeout time.Duration
@@ -115,6 +119,9 @@ func (cfg Config) withDefaults() (Config, *url.URL, error) {
 	}
 	if cfg.QuotaShare < 0 || cfg.QuotaShare > 1 {
 		problems = append(problems, "PGCRM_QUOTA_SHARE: must be above 0% and at most 100%")
+	}
+	if cfg.Part == 0 {
+		cfg.Part = 1
 	}
 	if cfg.DailyLimit < 0 {
 		problems = append(problems, "PGCRM_DAILY_LIMIT: must be 1 or more")

@@ -7,6 +7,7 @@ import "time"
 type day struct {
 	share   float64 // of the account's calls that may be used up
 	ceiling int     // on calls of this process, 0: none
+	part    float64 // of what is left when it is first known
 	rand    func() float64
 	loc     *time.Location // nil until account details are known
 
@@ -14,6 +15,7 @@ type day struct {
 	limit     int // the account's, from the headers
 	remaining int
 	own       int // calls of this process since midnight
+	granted   int // calls of this process, where it uses a part; 0: not known yet
 	ends      time.Time
 	exhausted bool // HubSpot has said so
 
@@ -44,7 +46,7 @@ func (d *day) turn(now time.Time) {
 		return
 	}
 	if !d.ends.IsZero() {
-		d.own, d.exhausted, d.remaining = 0, false, d.limit
+		d.own, d.granted, d.exhausted, d.remaining = 0, 0, false, d.limit
 		d.fed = time.Time{}
 	}
 	d.ends = d.midnight(now)
@@ -69,13 +71,23 @@ func (d *day) left() (int, bool) {
 	if d.known {
 		n, bounded = d.remaining-int((1-d.share)*float64(d.limit)), true
 	}
-	if d.ceiling > 0 && (!bounded || d.ceiling-d.own < n) {
-		n, bounded = d.ceiling-d.own, true
+	for _, most := range [...]int{d.ceiling, d.granted} {
+		if most > 0 && (!bounded || most-d.own < n) {
+			n, bounded = most-d.own, true
+		}
 	}
 	return n, bounded
 }
 
+// grant allots this process its part of what is left.
+func (d *day) grant() {
+	if n, bounded := d.left(); d.part < 1 && d.granted == 0 && bounded {
+		d.granted = d.own + max(int(d.part*float64(n)), 1)
+	}
+}
+
 func (d *day) spend(now time.Time) {
+	d.grant()
 	d.feed(now)
 	d.own++
 	if d.known {
@@ -91,7 +103,11 @@ func (d *day) observe(now time.Time, limit, remaining int, ok bool) {
 	}
 	d.limit = limit
 	if ok {
+		if !d.known {
+			d.granted = 0 // of the operator's limit alone
+		}
 		d.known, d.remaining = true, remaining
+		d.grant()
 	}
 }
 

@@ -2,6 +2,7 @@ package hubspot
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,7 +32,9 @@ const slack = 100 * time.Millisecond
 // the seam. The API's headers correct it.
 type governor struct {
 	now func() time.Time
-	mu  sync.Mutex
+	// part is how much of each window this process uses.
+	part float64
+	mu   sync.Mutex
 	// ceiling is the operator's window, api the one that headers tell. A window
 	// of limit 0 bounds nothing.
 	ceiling window
@@ -53,9 +56,10 @@ type ticket struct {
 
 func newGovernor(cfg Config) *governor {
 	g := &governor{
-		now: cfg.Now,
-		api: window{limit: assumedCalls, interval: assumedWindow},
-		day: day{share: cfg.QuotaShare, ceiling: cfg.DailyLimit, rand: cfg.Rand},
+		now:  cfg.Now,
+		part: cfg.Part,
+		api:  window{limit: assumedCalls, interval: assumedWindow},
+		day:  day{share: cfg.QuotaShare, ceiling: cfg.DailyLimit, part: cfg.Part, rand: cfg.Rand},
 	}
 	if cfg.RateLimit.Calls > 0 {
 		g.ceiling = window{limit: cfg.RateLimit.Calls, interval: cfg.RateLimit.Per}
@@ -94,8 +98,11 @@ func (g *governor) take() (ticket, time.Duration) {
 
 // wait says how long until a call may be made.
 func (g *governor) wait(now time.Time) time.Duration {
-	return max(g.blocked.Sub(now), g.ceiling.wait(now, 0), g.api.wait(now, g.others.room()), g.day.wait(now))
+	return max(g.blocked.Sub(now), g.ceiling.wait(now, g.left(&g.ceiling)), g.api.wait(now, max(g.others.room(), g.left(&g.api))), g.day.wait(now))
 }
+
+// left is how much of a window is left to another process of this program.
+func (g *governor) left(w *window) int { return w.limit - int(math.Ceil(g.part*float64(w.limit))) }
 
 // observe takes in the headers of an answer.
 func (g *governor) observe(t ticket, h http.Header) {

@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -235,6 +236,77 @@ func TestQuotaShareLeavesCallsForOthers(t *testing.T) {
 			t.Errorf("%d calls used of 800", used)
 		}
 	})
+}
+
+// Of two processes with one token, one that uses a part leaves the rest to the
+// other, and takes no more of the day than its part.
+func TestAPartLeavesCallsForAnother(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rate  RateLimit
+		share float64
+		daily int
+		busy  bool // the other one calls as fast as it may
+		most  int
+	}{
+		"of the window":                     {most: 25 * 60},
+		"of the window, and the other busy": {most: 25 * 60, busy: true},
+		"of the operator's limit":           {rate: RateLimit{40, 10 * time.Second}, most: 10 * 60},
+		"of what the day has":               {share: 0.8, daily: 5000, most: (4000 - 1000) / 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &rolling{limit: 100, interval: 10 * time.Second, headers: true, latency: latencies(11, 50*time.Millisecond)}
+				p := s.portal()
+				answer, left := p.answer, tt.daily-1000 // others have made some calls before
+				var mu sync.Mutex
+				p.answer = func(r request) (int, map[string]string, string) {
+					status, header, body := answer(r)
+					if tt.daily > 0 {
+						mu.Lock()
+						defer mu.Unlock()
+						left--
+						header["X-HubSpot-RateLimit-Daily"], header["X-HubSpot-RateLimit-Daily-Remaining"] = strconv.Itoa(tt.daily), strconv.Itoa(left)
+					}
+					return status, header, body
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				var wg sync.WaitGroup
+				calls := func(n *int, part float64) *Client {
+					c := newTestClient(t, p, func(cfg *Config) { cfg.RateLimit, cfg.QuotaShare, cfg.Part = tt.rate, tt.share, part })
+					for range 4 {
+						wg.Go(func() {
+							for {
+								if _, err := c.BatchUpdate(ctx, "companies", oneInput); err != nil {
+									return
+								}
+								mu.Lock()
+								*n++
+								mu.Unlock()
+							}
+						})
+					}
+					return c
+				}
+				var all, part int
+				if tt.busy {
+					calls(&all, 0)
+				}
+				c := calls(&part, 0.25)
+				wg.Wait()
+				t.Logf("%d calls by the one that uses a quarter, %d by the other", part, all)
+				if part > tt.most+25 || !tt.busy && part < tt.most*95/100 {
+					t.Errorf("%d calls, not %d", part, tt.most)
+				}
+				if tt.busy && (all < 70*60 || part < 60) {
+					t.Errorf("%d calls are left to the other", all)
+				}
+				if q := c.Quota(); tt.daily > 0 && (q.DailyLeft > 0 || time.Until(q.BlockedUntil) < time.Hour) {
+					t.Errorf("the quota says %+v", q)
+				}
+			})
+		})
+	}
 }
 
 func TestDailyLimitOfTheProcess(t *testing.T) {
