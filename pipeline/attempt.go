@@ -18,6 +18,8 @@ type attempt struct {
 	remembered
 	entry *sink.Entry
 	diff  sink.Diff
+	// lagging is set where the checkpoint has stood still for long.
+	lagging bool
 	// redone is set where the version may have been sent before.
 	redone bool
 }
@@ -53,7 +55,7 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if len(o.letters) > 0 {
 		o.name = Parked
 	}
-	if a.pays() || a.moved() || a.adopts() || e.Doubt != 0 && len(a.diff.Refused) > 0 {
+	if a.pays() || a.moved() || a.adopts() || a.lagging && a.now != nil || e.Doubt != 0 && len(a.diff.Refused) > 0 {
 		o.delivery = a.delivery(a.diff.Settled)
 		o.delivery.At = time.Time{} // nothing was sent
 	}

@@ -77,6 +77,18 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 	}
 }
 
+// lagAfter is how long the checkpoint may stand still before the ledger is told of
+// what needed no call.
+const lagAfter = 30 * time.Second
+
+// lagging reports whether something has kept the checkpoint for so long that what
+// is behind it would be much to send again after a crash. Otherwise the checkpoint
+// passes what needed no call, which then costs no write either.
+func (s *session) lagging() bool {
+	open := s.queue.Stats().Open
+	return !open.IsZero() && s.Now().Sub(open) > lagAfter
+}
+
 // fillAtMost is how many batches are gone through to fill one call.
 const fillAtMost = 10
 
@@ -103,12 +115,13 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) (err 
 	var writes, archives []*attempt
 	for taken := 0; len(batch) > 0; {
 		taken += len(batch)
+		lagging := s.lagging()
 		records, err := s.lookup(ctx, target, batch)
 		if err != nil {
 			return err
 		}
 		for i, e := range batch {
-			a := &attempt{session: s, entry: e, remembered: records[i]}
+			a := &attempt{session: s, entry: e, remembered: records[i], lagging: lagging}
 			o, done := a.withoutCall()
 			switch {
 			case done:

@@ -58,6 +58,9 @@ type Stats struct {
 	// Oldest is the commit time of the oldest change that is not settled, zero
 	// where there is none.
 	Oldest time.Time
+	// Open is since when the oldest version that is not settled waits, zero where
+	// there is none.
+	Open time.Time
 }
 
 // Stats reads the figures.
@@ -66,7 +69,7 @@ func (q *Queue) Stats() Stats {
 	defer q.mu.Unlock()
 	s := Stats{Records: q.count, Bytes: q.bytes}
 	if q.head != nil {
-		s.Oldest = q.head.Since
+		s.Oldest, s.Open = q.head.Since, q.head.queued
 	}
 	return s
 }
