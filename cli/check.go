@@ -63,6 +63,8 @@ type finding struct {
 	Status string `json:"status"` // ok, note or wrong
 	Detail string `json:"detail"`
 	Mend   string `json:"mend,omitempty"`
+
+	excerpt []string // the place in the mapping, for a person
 }
 
 // checker gathers findings about everything that run needs.
@@ -102,8 +104,9 @@ func (c *checker) refused(name string, err error) {
 		c.wrong(name, "", "%s", strings.Join(strings.Fields(err.Error()), " "))
 		return
 	}
+	excerpts := excerptsOf(err)
 	for _, line := range wrong.Problems() {
-		c.wrong(name, "", "%s", line)
+		c.findings = append(c.findings, finding{Name: name, Status: "wrong", Detail: line, excerpt: excerpts[line]})
 	}
 }
 
@@ -272,7 +275,7 @@ func (c *checker) report(out *printer, asJSON bool) error {
 		c.print(out)
 	}
 	if wrong > 0 {
-		return &wrongError{[]string{fmt.Sprintf("%d of %d findings must be mended before pgcrm run starts", wrong, len(c.findings))}}
+		return &wrongError{lines: []string{fmt.Sprintf("%d of %d findings must be mended before pgcrm run starts", wrong, len(c.findings))}}
 	}
 	return nil
 }
@@ -295,5 +298,6 @@ func (c *checker) print(out *printer) {
 			line += ": " + f.Mend
 		}
 		out.printf("%s %-*s  %s\n", out.paint(colour, mark), width, f.Name, sayable(line))
+		out.excerpt(f.excerpt)
 	}
 }

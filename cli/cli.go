@@ -8,10 +8,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -43,7 +41,7 @@ func Main(ctx context.Context, stop <-chan struct{}, env Environment) int {
 	if err == nil {
 		return exitDone
 	}
-	return report(env.Stderr, err)
+	return report(newPrinter(env.Stderr, env.Env), err)
 }
 
 func newRoot(stop <-chan struct{}, env Environment) *cobra.Command {
@@ -93,58 +91,3 @@ func countArguments(cmd *cobra.Command) {
 		countArguments(sub)
 	}
 }
-
-// usageError is a mistake on the command line.
-type usageError struct{ line string }
-
-func (e *usageError) Error() string      { return e.line }
-func (e *usageError) Problems() []string { return []string{e.line} }
-
-// report prints the error and tells the exit code.
-func report(w io.Writer, err error) int {
-	var wrong interface{ Problems() []string }
-	if errors.As(err, &wrong) {
-		for _, line := range wrong.Problems() {
-			fmt.Fprintln(w, line)
-		}
-		return exitWrong
-	}
-	fmt.Fprintln(w, "pgcrm:", err)
-	if errors.As(err, new(*driftError)) {
-		return exitDrift
-	}
-	return exitFailed
-}
-
-// problems gathers what is wrong from several places, so that all of it is said
-// at once, and nothing twice.
-type problems struct{ lines []string }
-
-// add takes the problems of err, or returns err where it is none.
-func (p *problems) add(err error) error {
-	if err == nil {
-		return nil
-	}
-	var wrong interface{ Problems() []string }
-	if errors.As(err, &wrong) {
-		for _, line := range wrong.Problems() {
-			if !slices.Contains(p.lines, line) {
-				p.lines = append(p.lines, line)
-			}
-		}
-		return nil
-	}
-	return err
-}
-
-func (p *problems) err() error {
-	if len(p.lines) == 0 {
-		return nil
-	}
-	return &wrongError{p.lines}
-}
-
-type wrongError struct{ lines []string }
-
-func (e *wrongError) Error() string      { return fmt.Sprintf("%d problems", len(e.lines)) }
-func (e *wrongError) Problems() []string { return e.lines }

@@ -65,7 +65,7 @@ func (r *fixtureReader) read(src []byte) ([]fixture, error) {
 		}
 	}
 	if len(r.wrong) > 0 {
-		return nil, &wrongError{r.wrong}
+		return nil, &wrongError{lines: r.wrong}
 	}
 	return tests, nil
 }

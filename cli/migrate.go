@@ -291,4 +291,4 @@ func (m *migrateCommand) schemaSQL(ctx context.Context, role string) (string, er
 
 // errSound keeps --recreate-slot from giving up a position that can be read on
 // from.
-var errSound = &wrongError{[]string{"the slot can be read on from the stored position: there is nothing to recreate, run pgcrm run; or say --force"}}
+var errSound = &wrongError{lines: []string{"the slot can be read on from the stored position: there is nothing to recreate, run pgcrm run; or say --force"}}

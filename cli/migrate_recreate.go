@@ -63,11 +63,11 @@ func (m *migrateCommand) recreateSlot(ctx context.Context, conn *pgx.Conn, book 
 	case err != nil:
 		return err
 	case server.InRecovery:
-		return &wrongError{[]string{"PGCRM_DATABASE_URL: this server is a standby, where no slot is to be made: give the primary's address"}}
+		return &wrongError{lines: []string{"PGCRM_DATABASE_URL: this server is a standby, where no slot is to be made: give the primary's address"}}
 	case exists && slot.Active:
 		return &instanceRunsError{slot.Name, slot.ActivePID}
 	case exists && (slot.Database != server.Database || slot.Plugin != "pgoutput"):
-		return &wrongError{[]string{fmt.Sprintf("PGCRM_SLOT: replication slot %s is not pgcrm's; choose another name", slot.Name)}}
+		return &wrongError{lines: []string{fmt.Sprintf("PGCRM_SLOT: replication slot %s is not pgcrm's; choose another name", slot.Name)}}
 	case known:
 		if err := m.mayBeginAnew(state, in); err != nil {
 			return err

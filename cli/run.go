@@ -210,7 +210,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		if err != nil {
 			src.Close(context.WithoutCancel(ctx))
 			book.Close()
-			return nil, nil, &wrongError{[]string{"OTEL_EXPORTER_OTLP_*: " + err.Error() + "; mend the setting, or set OTEL_SDK_DISABLED=true"}}
+			return nil, nil, &wrongError{lines: []string{"OTEL_EXPORTER_OTLP_*: " + err.Error() + "; mend the setting, or set OTEL_SDK_DISABLED=true"}}
 		}
 		traceBatch, closeTraces = traces.batch, func() { traces.close(ctx) }
 	}

@@ -55,7 +55,7 @@ func look(ctx context.Context, cfg *config.Config, db cdc.Config, crm *hubspot.C
 		return nil, err
 	}
 	patient, cancel := ctx, func() {}
-	if err != nil || ofDatabase != nil || len(s.compile(file).lines) > 0 {
+	if err != nil || ofDatabase != nil || s.compile(file) != nil {
 		patient, cancel = context.WithTimeout(ctx, impatience)
 	}
 	defer cancel()
@@ -63,9 +63,8 @@ func look(ctx context.Context, cfg *config.Config, db cdc.Config, crm *hubspot.C
 	if patient.Err() != nil && ctx.Err() == nil {
 		ofPortal = nil // it did not answer, which is no mistake
 	}
-	found := s.compile(file)
-	wrong.lines = append(wrong.lines, found.lines...)
-	for _, err := range []error{ofDatabase, ofPortal} {
+	ofMapping := s.compile(file)
+	for _, err := range []error{ofMapping, ofDatabase, ofPortal} {
 		if err := wrong.add(err); err != nil {
 			return nil, err
 		}
@@ -77,16 +76,12 @@ func look(ctx context.Context, cfg *config.Config, db cdc.Config, crm *hubspot.C
 }
 
 // compile holds the mapping against what is known.
-func (s *survey) compile(file *mapping.File) (wrong problems) {
+func (s *survey) compile(file *mapping.File) (err error) {
 	if file == nil {
-		return wrong
+		return nil
 	}
-	m, err := mapping.Compile(file, s.relations, s.properties)
-	if err := wrong.add(err); err != nil {
-		wrong.lines = append(wrong.lines, err.Error())
-	}
-	s.mapping = m
-	return wrong
+	s.mapping, err = mapping.Compile(file, s.relations, s.properties)
+	return err
 }
 
 // lookAtDatabase describes the mapped tables one by one, so that one that cannot

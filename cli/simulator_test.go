@@ -86,7 +86,7 @@ func TestSimulatorNamesEveryMistake(t *testing.T) {
 		t.Fatal("no error")
 	}
 	var text bytes.Buffer
-	if code := report(&text, err); code != exitWrong {
+	if code := report(&printer{w: &text}, err); code != exitWrong {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{

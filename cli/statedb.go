@@ -18,7 +18,7 @@ func connectState(ctx context.Context, source config.Source) (*pgx.Conn, error) 
 	}
 	pc, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, &wrongError{[]string{stateSetting(source) + ": not a connection string"}}
+		return nil, &wrongError{lines: []string{stateSetting(source) + ": not a connection string"}}
 	}
 	conn, err := pgx.ConnectConfig(ctx, pc)
 	if err != nil {

@@ -118,9 +118,9 @@ func (u *uninstallCommand) look(ctx context.Context, conn, state *pgx.Conn) (fou
 		found.slot = &slot
 		switch {
 		case slot.Database != conn.Config().Database || slot.Plugin != "pgoutput":
-			return found, &wrongError{[]string{fmt.Sprintf("PGCRM_SLOT: replication slot %s (%s, database %s) is not pgcrm's; choose another name", slot.Name, slot.Plugin, slot.Database)}}
+			return found, &wrongError{lines: []string{fmt.Sprintf("PGCRM_SLOT: replication slot %s (%s, database %s) is not pgcrm's; choose another name", slot.Name, slot.Plugin, slot.Database)}}
 		case slot.Active && !u.force:
-			return found, &wrongError{[]string{fmt.Sprintf("an instance runs: process %d reads slot %s; stop it first, or say --force", slot.ActivePID, slot.Name)}}
+			return found, &wrongError{lines: []string{fmt.Sprintf("an instance runs: process %d reads slot %s; stop it first, or say --force", slot.ActivePID, slot.Name)}}
 		}
 	}
 	p, ok, err := cdc.DescribePublication(ctx, conn, u.db.Publication)
@@ -241,9 +241,9 @@ func owned(err error, sql string) error {
 	}
 	switch pg.Code {
 	case "42501":
-		return &wrongError{[]string{fmt.Sprintf("%s; as its owner run: %s", pg.Message, sql)}}
+		return &wrongError{lines: []string{fmt.Sprintf("%s; as its owner run: %s", pg.Message, sql)}}
 	case "2BP01":
-		return &wrongError{[]string{fmt.Sprintf("%s (%s); remove that first", pg.Message, strings.Join(strings.Fields(pg.Detail), " "))}}
+		return &wrongError{lines: []string{fmt.Sprintf("%s (%s); remove that first", pg.Message, strings.Join(strings.Fields(pg.Detail), " "))}}
 	}
 	return err
 }

@@ -51,7 +51,9 @@ func FuzzParse(f *testing.F) {
 			if line := p.String(); strings.ContainsAny(p.Text, "\n") {
 				t.Errorf("%q is more than one line", line)
 			}
-			_ = p.Long()
+			if n := len(p.Excerpt()); n != 0 && n != 2 {
+				t.Errorf("%s shows %d lines", p, n)
+			}
 		}
 	})
 }

@@ -167,18 +167,20 @@ func TestTableNames(t *testing.T) {
 	}
 }
 
-func TestLongPointsWithACaret(t *testing.T) {
+func TestExcerptPointsWithACaret(t *testing.T) {
 	_, err := Parse("m.yaml", []byte("version: 1\ntables:\n  äö: {match: {a: id}, properties: {n: b}, wenn: x}\n"))
 	var e *Error
 	if !errors.As(err, &e) {
 		t.Fatal(err)
 	}
-	got := e.List[0].Long()
-	want := "m.yaml:3:44: unknown key wenn in a table's mapping; did you mean when?\n" +
-		"    äö: {match: {a: id}, properties: {n: b}, wenn: x}\n" +
-		"  " + strings.Repeat(" ", 43) + "^"
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	want := map[string][]string{
+		"m.yaml:3:44: unknown key wenn in a table's mapping; did you mean when?": {
+			"  äö: {match: {a: id}, properties: {n: b}, wenn: x}",
+			strings.Repeat(" ", 43) + "^",
+		},
+	}
+	if diff := cmp.Diff(want, e.Excerpts()); diff != "" {
+		t.Error(diff)
 	}
 }
 

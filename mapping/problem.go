@@ -20,7 +20,7 @@ type Problem struct {
 	Line   int    // from 1
 	Column int    // from 1, in characters
 	Text   string // what is wrong and, after a semicolon, what mends it
-	Source string // the line of the file, for Long
+	Source string // the line of the file, for Excerpt
 }
 
 // String is the problem on one line: file:line:column: message; mend.
@@ -28,10 +28,11 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Text)
 }
 
-// Long adds the line of the file with a caret under the place.
-func (p Problem) Long() string {
+// Excerpt is the line of the file and, under it, a caret at the place; nothing
+// where there is no such place.
+func (p Problem) Excerpt() []string {
 	if strings.TrimSpace(p.Source) == "" || p.Column < 1 || p.Column > utf8.RuneCountInString(p.Source)+1 {
-		return p.String()
+		return nil
 	}
 	pad := make([]rune, 0, p.Column)
 	for _, r := range p.Source {
@@ -43,7 +44,7 @@ func (p Problem) Long() string {
 		}
 		pad = append(pad, r)
 	}
-	return p.String() + "\n  " + p.Source + "\n  " + string(pad) + "^"
+	return []string{p.Source, string(pad) + "^"}
 }
 
 // Error is all that is wrong with a mapping, in the order of the file.
@@ -59,6 +60,15 @@ func (e *Error) Problems() []string {
 		lines[i] = p.String()
 	}
 	return lines
+}
+
+// Excerpts are the places in the file, by the lines of Problems.
+func (e *Error) Excerpts() map[string][]string {
+	excerpts := make(map[string][]string, len(e.List))
+	for _, p := range e.List {
+		excerpts[p.String()] = p.Excerpt()
+	}
+	return excerpts
 }
 
 // report gathers problems while a file is read.
