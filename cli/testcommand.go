@@ -42,7 +42,7 @@ compared: a property that is sent and not expected is a difference.
     old: {id: 7, name: Acme}
     row: {id: 8}                                          # columns left out are as in old
     unchanged: [notes]                                    # large values that the change does not carry
-    replica_identity: full                                # or default
+    replica_identity: default                             # or full: the change carries the old row
     expect: {key: 8, old_key: 7, reread: true, properties: {name: Acme, plan: null, seats: null}}
   - table: accounts
     row: {name: no id}

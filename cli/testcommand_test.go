@@ -271,3 +271,42 @@ func TestSchemaIsPrinted(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 }
+
+// TestTheTestsOfTheHelpPass runs the examples that "pgcrm test --help" shows.
+func TestTheTestsOfTheHelpPass(t *testing.T) {
+	dir := t.TempDir()
+	relations, properties := lockedRelations(), lockedProperties()
+	relations[0].Columns[3] = change.Column{Name: "seats", Type: change.Type{OID: 23, Modifier: -1, Schema: "pg_catalog", Name: "int4", Kind: 'b'}}
+	properties["companies"] = append(properties["companies"], mapping.Property{Name: "seats", Type: "number", FieldType: "number"})
+	if _, err := newLock(relations, properties).write(filepath.Join(dir, lockName)); err != nil {
+		t.Fatal(err)
+	}
+	var examples strings.Builder
+	for line := range strings.Lines(testHelp) {
+		if example, ok := strings.CutPrefix(line, "  "); ok {
+			examples.WriteString(example)
+		}
+	}
+	for name, text := range map[string]string{
+		"pgcrm.yaml": `version: 1
+tables:
+  accounts:
+    match: {account_id: id}
+    on_delete: archive
+    properties:
+      name: name
+      plan: {column: plan, values: {pro: PRO}}
+      seats: seats
+      description: {column: notes, on_null: keep}
+`,
+		"help.test.yaml": examples.String(),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := outside(t, []string{"PGCRM_MAPPING_FILE=" + filepath.Join(dir, "pgcrm.yaml")}, "test")
+	if o.code != exitDone || o.stdout != "5 passed, 0 failed\n" {
+		t.Errorf("exit code %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+}
