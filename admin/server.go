@@ -84,7 +84,7 @@ func New(opts Options) *Server {
 func (s *Server) snapshot() Snapshot {
 	snap := s.opts.Snapshot()
 	snap.Records, snap.Changes = s.opts.Recorder.Records(), s.opts.Recorder.changes.sum()
-	snap.fill()
+	snap.Fill()
 	return snap
 }
 

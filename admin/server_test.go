@@ -23,7 +23,7 @@ func TestStatusRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := full()
-	want.fill()
+	want.Fill()
 	want.Records, want.Changes = map[string]int64{"delivered": 2, "unchanged": 1}, 3
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

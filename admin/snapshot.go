@@ -28,9 +28,9 @@ func (s State) Ready() bool { return s == Streaming || s == Loading || s == Stan
 type Snapshot struct {
 	At      time.Time `json:"at"`
 	Version Version   `json:"version"`
-	Started time.Time `json:"started"`
+	Started time.Time `json:"started,omitzero"`
 	State   State     `json:"state"`
-	Since   time.Time `json:"since"`
+	Since   time.Time `json:"since,omitzero"`
 	// Detail says in words what the state waits for or why it was entered.
 	Detail string `json:"detail,omitempty"`
 	// Problems keep it from being ready though it streams, each with its mend: a
@@ -186,8 +186,8 @@ func (b Backfill) Share() float64 {
 	return min(1, float64(b.Rows)/float64(b.Estimate))
 }
 
-// fill replaces nil lists and maps, so that JSON has [] and {} and no null.
-func (s *Snapshot) fill() {
+// Fill replaces nil lists and maps, so that JSON has [] and {} and no null.
+func (s *Snapshot) Fill() {
 	s.Database.Tables = orEmpty(s.Database.Tables)
 	s.Mappings = orEmpty(s.Mappings)
 	s.CRM.Paused = orEmpty(s.CRM.Paused)
@@ -195,8 +195,10 @@ func (s *Snapshot) fill() {
 	s.Problems = orEmpty(s.Problems)
 	s.Held = orEmpty(s.Held)
 	s.Backfills = orEmpty(s.Backfills)
-	if s.Parked == nil {
-		s.Parked = map[string]int64{}
+	for _, counts := range []*map[string]int64{&s.Parked, &s.Records} {
+		if *counts == nil {
+			*counts = map[string]int64{}
+		}
 	}
 }
 

@@ -96,6 +96,12 @@ func (b *backfillCommand) check(args []string) error {
 	return nil
 }
 
+// cancelled is what backfill --cancel -o json prints.
+type cancelled struct {
+	ID        int64 `json:"id"`
+	Cancelled bool  `json:"cancelled"`
+}
+
 // request is a filed backfill as -o json prints it.
 type request struct {
 	ID       int64  `json:"id"`
@@ -245,7 +251,7 @@ func (b *backfillCommand) giveUp(ctx context.Context) error {
 		return err
 	}
 	if b.format.json() {
-		return b.out.json(map[string]any{"id": b.cancel, "cancelled": open})
+		return b.out.json(cancelled{b.cancel, open})
 	}
 	if !open {
 		b.out.printf("backfill %d was over already: %s\n", b.cancel, was.State)

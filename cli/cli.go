@@ -65,7 +65,7 @@ docs/configuration.md and docs/mapping.md. Without a command it does what
 		run,
 		newDemoCommand(stop, env),
 		newSimulatorCommand(stop),
-		newVersionCommand(),
+		newVersionCommand(env),
 		newHealthcheckCommand(env.Env),
 	)
 	root.AddCommand(operatorCommands(stop, env)...)

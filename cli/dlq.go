@@ -193,7 +193,7 @@ func newDLQDropCommand(env Environment) *cobra.Command {
 			return err
 		}
 		if format.json() {
-			return d.out.json(map[string]int64{"dropped": n})
+			return d.out.json(dropped{n})
 		}
 		d.out.println("dropped " + plural(n, "parked record", "parked records"))
 		return nil

@@ -31,6 +31,11 @@ type letter struct {
 	CorrelationID string    `json:"correlation_id"`
 }
 
+// dropped is what dlq drop -o json prints.
+type dropped struct {
+	Dropped int64 `json:"dropped"`
+}
+
 func lettersOf(parked []ledger.Parked) []letter {
 	letters := make([]letter, len(parked))
 	for i, p := range parked {

@@ -109,7 +109,7 @@ func (c *planCommand) run(ctx context.Context) (err error) {
 		rows = append(rows, more...)
 	}
 	if c.format.json() {
-		return c.out.json(map[string]any{"rows": rows})
+		return c.out.json(planned{rows})
 	}
 	printPlan(c.out, rows)
 	return nil
@@ -168,7 +168,12 @@ func (c *planCommand) rows(ctx context.Context, rel *change.Relation) ([]planned
 	return rows, nil
 }
 
-// plannedRow is what would become of a row, as plan -o json prints it.
+// planned is what plan -o json prints.
+type planned struct {
+	Rows []plannedRow `json:"rows"`
+}
+
+// plannedRow is what would become of a row.
 type plannedRow struct {
 	Table  string `json:"table"`
 	Row    string `json:"row"`

@@ -22,7 +22,7 @@ const referenceHead = `# Commands
 <!-- Written by "go generate ./cli" from the commands' own help; do not edit. -->
 
 Commands read the environment as [configuration.md](configuration.md) says. Every command that prints data takes ` + "`--output json`" + `
-(` + "`-o json`" + `). Tables fit the terminal and are whole in a pipe; ` + "`NO_COLOR`" + ` turns colours off. Errors go to standard error.
+(` + "`-o json`" + `); [json.md](json.md) has the fields. Tables fit the terminal and are whole in a pipe; ` + "`NO_COLOR`" + ` turns colours off. Errors go to standard error.
 
 | exit code | meaning |
 |---|---|

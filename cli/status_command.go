@@ -106,11 +106,11 @@ func (s *statusCommand) fromDatabase(ctx context.Context, why error) (admin.Snap
 		At:       s.now().UTC(),
 		Version:  admin.Version{Version: b.Version, Commit: b.Commit, Go: b.Go},
 		State:    admin.Stopped,
-		Database: admin.Database{Publication: s.cfg.Source.Publication, Schema: s.cfg.Source.Schema, Tables: []string{}},
+		Database: admin.Database{Publication: s.cfg.Source.Publication, Schema: s.cfg.Source.Schema},
 		Slot:     admin.Slot{Name: s.cfg.Source.Slot},
-		CRM:      admin.CRM{BaseURL: string(s.cfg.CRM.BaseURL), Paused: []admin.Pause{}, Quota: []admin.Quota{}},
-		Problems: []string{}, Held: []admin.Held{}, Parked: map[string]int64{}, Backfills: []admin.Backfill{}, Records: map[string]int64{},
+		CRM:      admin.CRM{BaseURL: string(s.cfg.CRM.BaseURL)},
 	}
+	defer snap.Fill()
 	slot, err := s.slot(ctx, &snap)
 	if err != nil {
 		return snap, err

@@ -44,14 +44,20 @@ func TestStatusWithoutAnInstance(t *testing.T) {
 	}
 }
 
-func TestStatusOfARunningInstance(t *testing.T) {
-	w := newWorld(t)
+// freeAddress is one that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.env["PGCRM_LISTEN"] = l.Addr().String()
-	_ = l.Close()
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestStatusOfARunningInstance(t *testing.T) {
+	w := newWorld(t)
+	w.env["PGCRM_LISTEN"] = freeAddress(t)
 	w.start()
 	snap := read[admin.Snapshot](w, "status")
 	if !snap.State.Ready() || snap.Started.IsZero() || snap.CRM.Portal == "" || snap.Records["delivered"] == 0 {

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -31,7 +29,7 @@ func thisBuild() build {
 	return b
 }
 
-func newVersionCommand() *cobra.Command {
+func newVersionCommand(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print version, commit and Go version",
@@ -39,13 +37,13 @@ func newVersionCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	format := addOutputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		b := thisBuild()
+	cmd.RunE = func(*cobra.Command, []string) error {
+		b, out := thisBuild(), newPrinter(env.Stdout, env.Env)
 		if format.json() {
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
+			return out.json(b)
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "pgcrm %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
-		return err
+		out.printf("pgcrm %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
+		return nil
 	}
 	return cmd
 }
