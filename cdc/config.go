@@ -28,7 +28,7 @@ type Config struct {
 	// ApplicationName is shown in pg_stat_activity. Default "pgcrm".
 	ApplicationName string
 	// StatusInterval is the longest time between two status updates. Default
-	// 10s, and never more than a third of WALSenderTimeout.
+	// 10s, and never more than a third of the session's wal_sender_timeout.
 	StatusInterval time.Duration
 	// WALSenderTimeout is set for the replication session: how long the server
 	// keeps the slot for a peer that has gone silent. Default 10s.
@@ -42,6 +42,8 @@ type Config struct {
 	OnRelation func()
 	// Logger takes what is worth knowing while waiting. Nil discards.
 	Logger *slog.Logger
+
+	querySilence time.Duration // 0 is the constant; tests are in a hurry
 }
 
 // Marker is the comment by which a publication is known to be pgcrm's own to
@@ -80,8 +82,9 @@ func (c Config) walSenderTimeout() time.Duration {
 	return orDefault(c.WALSenderTimeout, 10*time.Second)
 }
 
-func (c Config) statusInterval() time.Duration {
-	return min(orDefault(c.StatusInterval, 10*time.Second), c.walSenderTimeout()/3)
+// statusInterval is for a session of the wal_sender_timeout. 0 is never.
+func (c Config) statusInterval(timeout time.Duration) time.Duration {
+	return min(orDefault(c.StatusInterval, 10*time.Second), orDefault(timeout, c.walSenderTimeout())/3)
 }
 
 func (c Config) lockTimeout() time.Duration { return orDefault(c.LockTimeout, 10*time.Second) }

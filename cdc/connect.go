@@ -51,10 +51,13 @@ func Connect(ctx context.Context, cfg Config) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, unparsable()
 	}
-	cfg.prepare(&pc.Config)
+	w := cfg.prepare(&pc.Config)
 	conn, err := pgx.ConnectConfig(ctx, pc)
 	if err != nil {
 		return nil, connectError(err, &pc.Config)
+	}
+	if err := w.begin(ctx, conn.PgConn()); err != nil {
+		return nil, err
 	}
 	return conn, nil
 }
@@ -70,7 +73,7 @@ func connectReplication(ctx context.Context, cfg Config) (*pgconn.PgConn, *frame
 	if err != nil {
 		return nil, nil, unparsable()
 	}
-	cfg.prepare(pc)
+	watch := cfg.prepare(pc)
 	pc.RuntimeParams["replication"] = "database"
 	pc.RuntimeParams["wal_sender_timeout"] = milliseconds(cfg.walSenderTimeout())
 
@@ -83,6 +86,9 @@ func connectReplication(ctx context.Context, cfg Config) (*pgconn.PgConn, *frame
 	conn, err := pgconn.ConnectConfig(ctx, pc)
 	if err != nil {
 		return nil, nil, connectError(err, pc)
+	}
+	if err := watch.begin(ctx, conn); err != nil {
+		return nil, nil, err
 	}
 	return conn, byConn[conn.Conn()], nil
 }
@@ -108,8 +114,9 @@ func (c Config) url(ctx context.Context) (string, error) {
 	return c.URL(ctx)
 }
 
-// prepare puts our settings over those of the connection string.
-func (c Config) prepare(pc *pgconn.Config) {
+// prepare puts our settings over those of the connection string. The watch is to
+// begin once a connection is made.
+func (c Config) prepare(pc *pgconn.Config) *watch {
 	if _, named := pc.RuntimeParams["application_name"]; !named {
 		pc.RuntimeParams["application_name"] = c.applicationName()
 	}
@@ -126,17 +133,19 @@ func (c Config) prepare(pc *pgconn.Config) {
 	if pc.ConnectTimeout == 0 {
 		pc.ConnectTimeout = connectTimeout
 	}
-	pc.DialFunc = dialer(pc.ConnectTimeout).DialContext
+	w := &watch{cfg: c, after: orDefault(c.querySilence, querySilence)}
+	pc.DialFunc = w.dial(dialer(pc.ConnectTimeout))
 	log := c.logger()
 	pc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		log.Debug("notice from postgres", "severity", n.Severity, "message", n.Message)
 	}
+	return w
 }
 
 // dialer notices a peer that is gone though nothing closed the connection: by
 // keepalive probes while nothing is under way, and by unacknowledged status
 // updates where the system can be told (see control). Neither mistakes a server
-// that is busy for one that is gone.
+// that is busy for one that is gone; for what they miss see [SilentError].
 func dialer(timeout time.Duration) *net.Dialer {
 	return &net.Dialer{
 		Timeout:         timeout,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -25,9 +26,15 @@ type Server struct {
 	Database   string
 	User       string
 	InRecovery bool // a standby
+	// WALSenderTimeout holds for the replication session that asked: what
+	// [Config.WALSenderTimeout] says, unless something in between leaves startup
+	// parameters out. 0 is never.
+	WALSenderTimeout time.Duration
 	// TimelineEnds says where the server left each timeline before the present
 	// one. Nil on the first, and where the history is gone.
 	TimelineEnds map[int32]change.LSN
+
+	pid int32 // of the session that asked
 }
 
 // minVersion is the oldest server that will do: logical messages reach pgoutput
@@ -54,7 +61,8 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (Server, error) {
 		}
 		return Server{}, fmt.Errorf("identify the server: %w", err)
 	}
-	rows, err := simpleQuery(ctx, conn, `SELECT current_setting('server_version_num'), current_user, pg_is_in_recovery()`)
+	rows, err := simpleQuery(ctx, conn, `SELECT current_setting('server_version_num'), current_user, pg_is_in_recovery(),
+		(SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'), pg_backend_pid()`)
 	if err != nil {
 		return Server{}, fmt.Errorf("ask for the server's version: %w", err)
 	}
@@ -72,6 +80,16 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (Server, error) {
 	if s.Version, err = strconv.Atoi(string(rows[0][0])); err != nil {
 		return Server{}, fmt.Errorf("the server's version: %w", err)
 	}
+	timeout, err := strconv.ParseInt(string(rows[0][3]), 10, 64)
+	if err != nil {
+		return Server{}, fmt.Errorf("the server's wal_sender_timeout: %w", err)
+	}
+	s.WALSenderTimeout = time.Duration(timeout) * time.Millisecond
+	pid, err := strconv.ParseInt(string(rows[0][4]), 10, 32)
+	if err != nil {
+		return Server{}, fmt.Errorf("the number of the session: %w", err)
+	}
+	s.pid = int32(pid)
 	s.TimelineEnds = timelineEnds(ctx, conn, s.Timeline)
 	if s.Version < minVersion {
 		return s, problem("Postgres %d is too old: pgcrm needs 14 or later", s.Version/10000)

@@ -66,6 +66,9 @@ func (s *Stream) KeepAlive(ctx context.Context) (time.Duration, error) {
 
 // dueIn is how long the next status update can wait.
 func (s *Stream) dueIn(now time.Time) time.Duration {
+	if s.silence.toAsk() {
+		return 0
+	}
 	due := s.lastSent.Add(s.interval)
 	if s.flushable() > s.sent {
 		due = s.lastSent.Add(min(s.interval, confirmWithin))
@@ -90,7 +93,7 @@ func (s *Stream) flushable() change.LSN { return min(s.Confirmed(), s.announced)
 // slot by the second, and the library would fill in a zero.
 func (s *Stream) send(now time.Time) error {
 	lsn := max(s.sent, s.flushable())
-	reply := s.wanted.Swap(false)
+	reply := s.wanted.Swap(false) || s.silence.strange()
 	conn := s.conn.Conn()
 	if err := conn.SetWriteDeadline(now.Add(userTimeout)); err != nil {
 		return fmt.Errorf("replication connection: %w", err)
@@ -106,5 +109,6 @@ func (s *Stream) send(now time.Time) error {
 		return fmt.Errorf("send a status update: %w", err)
 	}
 	s.sent, s.lastSent, s.pending = lsn, now, false
+	s.silence.asked = s.silence.asked || reply
 	return nil
 }

@@ -39,6 +39,7 @@ type Stream struct {
 	shutdown  shutdownWatch
 	lastRead  time.Time
 	lastProbe time.Time
+	silence   silence
 	cfg       Config
 
 	// What other goroutines say.
@@ -55,12 +56,13 @@ func newStream(cfg Config, conn *pgconn.PgConn, f *frames, server Server, start 
 		slot:      cfg.Slot,
 		server:    server,
 		start:     start,
-		interval:  cfg.statusInterval(),
+		interval:  cfg.statusInterval(server.WALSenderTimeout),
 		lastSent:  now,
 		sent:      start,
 		announced: start,
-		shutdown:  shutdownWatch{timeout: cfg.walSenderTimeout()},
+		shutdown:  shutdownWatch{timeout: orDefault(server.WALSenderTimeout, cfg.walSenderTimeout())},
 		lastRead:  now,
+		silence:   silence{bound: streamSilence},
 		cfg:       cfg,
 	}
 	s.confirmed.Store(uint64(start))
@@ -148,7 +150,8 @@ func (s *Stream) read(ctx context.Context) error {
 		if err := s.keepUp(now); err != nil {
 			return err
 		}
-		if err := conn.SetReadDeadline(now.Add(min(longestRead, s.dueIn(now)))); err != nil {
+		wait := min(longestRead, s.dueIn(now))
+		if err := conn.SetReadDeadline(now.Add(wait)); err != nil {
 			return fmt.Errorf("replication connection: %w", err)
 		}
 		// From here on a wish for progress or the end of ctx moves the deadline
@@ -166,9 +169,14 @@ func (s *Stream) read(ctx context.Context) error {
 		stop()
 		switch {
 		case err == nil:
+			s.silence.broken()
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if err := ctx.Err(); err != nil {
+				return err
+			}
+			s.silence.lasts(min(wait, time.Since(now)))
+			if err := s.silent(ctx); err != nil {
 				return err
 			}
 		case errors.Is(err, io.EOF):

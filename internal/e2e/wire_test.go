@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,7 +37,10 @@ type weather struct {
 }
 
 // link is one connection, by its two ends.
-type link struct{ near, far net.Conn }
+type link struct {
+	near, far net.Conn
+	stranded  atomic.Bool
+}
 
 func (l *link) cut() {
 	for _, end := range []net.Conn{l.near, l.far} {
@@ -91,6 +95,19 @@ func (w *wire) cut() {
 	}
 }
 
+// strand has the connections that stand now carry nothing any more, not even their
+// end, as a firewall does that has forgotten them. Both sides see what they send
+// acknowledged.
+func (w *wire) strand() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for l := range w.conns {
+		l.stranded.Store(true)
+	}
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
 // waiting is how many bytes are on the way.
 func (w *wire) waiting() int {
 	w.mu.Lock()
@@ -127,7 +144,7 @@ func (w *wire) accept() {
 			_ = near.Close()
 			continue
 		}
-		l := &link{near, far}
+		l := &link{near: near, far: far}
 		w.mu.Lock()
 		w.conns[l] = true
 		if w.closed {
@@ -142,8 +159,8 @@ func (w *wire) accept() {
 				w.mu.Unlock()
 			}()
 			var both sync.WaitGroup
-			both.Go(func() { w.carry(near, far, func(s weather) bool { return s.freezeUp }) })
-			both.Go(func() { w.carry(far, near, func(s weather) bool { return s.freezeDown }) })
+			both.Go(func() { w.carry(near, far, l, func(s weather) bool { return s.freezeUp }) })
+			both.Go(func() { w.carry(far, near, l, func(s weather) bool { return s.freezeDown }) })
 			both.Wait()
 		})
 	}
@@ -151,7 +168,7 @@ func (w *wire) accept() {
 
 // carry copies one direction. It reads on while nothing passes, so that it
 // learns when the sender has gone; what is on the way then is lost.
-func (w *wire) carry(from, to net.Conn, frozen func(weather) bool) {
+func (w *wire) carry(from, to net.Conn, l *link, frozen func(weather) bool) {
 	var mu sync.Mutex
 	var waiting bytes.Buffer
 	arrived := make(chan struct{}, 1)
@@ -181,10 +198,14 @@ func (w *wire) carry(from, to net.Conn, frozen func(weather) bool) {
 	})
 	defer reading.Wait()
 	defer from.Close() // it ends the reading
-	defer to.Close()
+	defer func() {
+		if !l.stranded.Load() {
+			_ = to.Close()
+		}
+	}()
 	for {
 		state, changed := w.now()
-		if frozen(state) {
+		if l.stranded.Load() || frozen(state) {
 			select {
 			case <-changed:
 			case <-gone:
