@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,6 +20,9 @@ func connectState(ctx context.Context, source config.Source) (*pgx.Conn, error) 
 	pc, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, &wrongError{lines: []string{stateSetting(source) + ": not a connection string"}}
+	}
+	if pc.ConnectTimeout == 0 { // something that listens may never answer
+		pc.ConnectTimeout = 15 * time.Second
 	}
 	conn, err := pgx.ConnectConfig(ctx, pc)
 	if err != nil {

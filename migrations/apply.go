@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -39,6 +41,12 @@ func Apply(ctx context.Context, url, schema string, logger *slog.Logger) error {
 		return fmt.Errorf("read the address of the state database: %w", err)
 	}
 	config.RuntimeParams["application_name"] = "pgcrm migrate"
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 15 * time.Second
+	}
+	// A statement may wait for another instance, but not for a host that is gone.
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	config.DialFunc = dialer.DialContext
 	// A server that pools connections may not keep prepared statements.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 

@@ -147,6 +147,24 @@ func TestRefusesDatabase(t *testing.T) {
 	}
 }
 
+// TestRefusesADatabaseThatNeverAnswers: what listens there is no Postgres, or one
+// that hangs.
+func TestRefusesADatabaseThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	for _, setting := range []string{"PGCRM_DATABASE_URL", "PGCRM_STATE_DATABASE_URL"} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			w := oneWorld(t)
+			w.with(setting + "=postgres://app:geheim-6@" + l.Addr().String() + "/app").refuses(setting + "…cannot connect…is it running")
+		})
+	}
+}
+
 // TestRefusesServer needs servers with settings of their own.
 func TestRefusesServer(t *testing.T) {
 	t.Parallel()
