@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/internal/pgtest"
@@ -37,7 +38,8 @@ func TestCheckOfAGoodSetup(t *testing.T) {
 	list := d.check(func(*change.Relation) []string { return []string{"id", "v"} }, "t")
 	for name, text := range map[string]string{
 		"connection": "127.0.0.1", "pooler": "server's own", "wal_senders": "of 50", "replication": "can replicate", "primary": "a primary",
-		"server_version": "Postgres ", "wal_level": "logical", "clock": "within", "publication": "can be created", "table": "public.t can be followed",
+		"server_version": "Postgres ", "wal_level": "logical", "clock": "within", "wal_sender_timeout": "in the sessions of pgcrm",
+		"publication": "can be created", "table": "public.t can be followed",
 		"replica_identity": "the primary key (id), which suffices; FULL would add the old v to", "failover": "no standby",
 	} {
 		expect(t, list, name, Good, text)
@@ -133,6 +135,71 @@ func TestCheckOfASlotThatMayBeLost(t *testing.T) {
 			if d.ctx.Err() != nil {
 				t.Fatal("the timeout is not told of")
 			}
+		}
+	}
+}
+
+// TestCheckOfTimeouts: where the parameters of a session do not reach the server,
+// its own wal_sender_timeout holds.
+func TestCheckOfTimeouts(t *testing.T) {
+	d := newDatabase(t)
+	d.cfg.WALSenderTimeout = 10 * time.Second
+	expect(t, d.check(nil), "wal_sender_timeout", Good, "10s in the sessions of pgcrm")
+	d.through("wal_sender_timeout")
+	for _, c := range []struct {
+		value string
+		level Level
+		text  string
+	}{
+		{"0", Note, "is 0: an instance that vanishes keeps the slot for ever: ALTER SYSTEM SET wal_sender_timeout = 10000; SELECT pg_reload_conf(), or set PGCRM_DATABASE_URL to"},
+		{"1s", Note, "is 1s: any pause that long ends the stream: ALTER SYSTEM SET wal_sender_timeout = 10000;"},
+		{"5min", Note, "is 5m0s: when an instance vanishes, another waits that long for the slot: ALTER SYSTEM SET wal_sender_timeout = 10000;"},
+		{"12s", Good, "12s, which is the server's own"},
+	} {
+		d.exec(`ALTER DATABASE ` + d.conn.Config().Database + ` SET wal_sender_timeout = '` + c.value + `'`)
+		expect(t, d.check(nil), "wal_sender_timeout", c.level, c.text)
+	}
+}
+
+// pretend puts a function before one of the server's own.
+func (d *database) pretend(signature, body string) {
+	d.Helper()
+	d.exec(`CREATE SCHEMA IF NOT EXISTS pretended`, `CREATE OR REPLACE FUNCTION pretended.`+signature+` LANGUAGE sql AS $$`+body+`$$`,
+		`ALTER DATABASE `+d.conn.Config().Database+` SET search_path = pretended, pg_catalog, public`)
+}
+
+func TestCheckOfClocks(t *testing.T) {
+	for _, skew := range []string{"1 hour", "-5 seconds"} {
+		d := newDatabase(t)
+		d.pretend(`clock_timestamp() RETURNS timestamptz`, `SELECT pg_catalog.clock_timestamp() + interval '`+skew+`'`)
+		expect(t, d.check(nil), "clock", Note, "from this one's, by which ages and latencies are wrong: have both keep time by NTP")
+	}
+}
+
+// TestCheckOfOutputPlugins: the setting came with 18.6, 17.11 and 16.15, and
+// the servers that these tests run on are older.
+func TestCheckOfOutputPlugins(t *testing.T) {
+	const name = "output_plugin_libraries"
+	for _, c := range []struct {
+		value string
+		level Level
+		text  string
+	}{
+		{"pgoutput, test_decoding", Good, "pgoutput, test_decoding"},
+		{`"pgoutput"`, Good, "pgoutput"},
+		{"wal2json, test_decoding", Bad, "pgoutput is not among the output plugins that are allowed (wal2json, test_decoding): " +
+			"ALTER SYSTEM SET output_plugin_libraries = wal2json, test_decoding, pgoutput; SELECT pg_reload_conf()"},
+		{"", Bad, "are allowed (): ALTER SYSTEM SET output_plugin_libraries = 'pgoutput'; SELECT"},
+		{"my_pgoutput", Bad, "ALTER SYSTEM SET output_plugin_libraries = my_pgoutput, pgoutput;"},
+	} {
+		d := newDatabase(t)
+		d.pretend(`current_setting(name text, missing_ok boolean) RETURNS text`,
+			`SELECT CASE name WHEN '`+name+`' THEN '`+c.value+`' ELSE pg_catalog.current_setting(name, missing_ok) END`)
+		expect(t, d.check(nil), name, c.level, c.text)
+	}
+	for _, f := range newDatabase(t).check(nil) {
+		if f.Name == name {
+			t.Errorf("of a server without the setting it says %s", f.Line())
 		}
 	}
 }

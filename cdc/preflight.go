@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -122,6 +123,7 @@ func (c *checks) replicationSuits(ctx context.Context) error {
 	switch {
 	case err == nil:
 		c.good(name, "user %s can replicate", change.QuoteName(c.server.User))
+		c.timeoutSuits()
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -143,6 +145,34 @@ func (c *checks) replicationSuits(ctx context.Context) error {
 	return nil
 }
 
+// How short a wal_sender_timeout a pause of a busy machine may exceed, and how long
+// one has another instance wait for the slot longer than it should.
+const (
+	shortTimeout = 3 * time.Second
+	longTimeout  = 15 * time.Second
+)
+
+// timeoutSuits looks at what holds for pgcrm's own replication sessions. They set
+// it, so that the server's own value matters only where that does not reach it.
+func (c *checks) timeoutSuits() {
+	const name = "wal_sender_timeout"
+	got, wanted := c.server.WALSenderTimeout, c.cfg.walSenderTimeout()
+	mend := c.vendor.set(name, milliseconds(wanted), false) + ", or " + c.vendor.direct()
+	const overruled = "something between here and the server leaves out what pgcrm sets, and the server's own value is "
+	switch {
+	case got == wanted:
+		c.good(name, "%s in the sessions of pgcrm, which set it", got)
+	case got == 0:
+		c.note(name, mend, overruled+"0: an instance that vanishes keeps the slot for ever")
+	case got < shortTimeout:
+		c.note(name, mend, overruled+"%s: any pause that long ends the stream", got)
+	case got > longTimeout:
+		c.note(name, mend, overruled+"%s: when an instance vanishes, another waits that long for the slot", got)
+	default:
+		c.good(name, "%s, which is the server's own", got)
+	}
+}
+
 func (c *checks) serverSuits(ctx context.Context) error {
 	if c.server.Version < minVersion {
 		c.bad("server_version", "move to a newer version", "Postgres %d is too old, pgcrm needs 14 or later", c.server.Version/10000)
@@ -159,10 +189,10 @@ func (c *checks) serverSuits(ctx context.Context) error {
 	} else if c.cfg.SkipOrigins {
 		c.note("origin", "", "PGCRM_ORIGIN=none: changes that were applied under a replication origin, as by a subscription, are left out")
 	}
-	var level, libraries string
-	var effective *string
+	var level string
+	var effective, libraries *string
 	err := c.conn.QueryRow(ctx, `SELECT current_setting('wal_level'), current_setting('effective_wal_level', true),
-		coalesce(current_setting('output_plugin_libraries', true), '')`).Scan(&level, &effective, &libraries)
+		current_setting('output_plugin_libraries', true)`).Scan(&level, &effective, &libraries)
 	if err != nil {
 		return fmt.Errorf("ask for wal_level: %w", err)
 	}
@@ -175,12 +205,12 @@ func (c *checks) serverSuits(ctx context.Context) error {
 	default:
 		c.bad("wal_level", c.vendor.logical(), "wal_level is %s", level)
 	}
-	if libraries != "" { // empty: a server that does not know the setting
-		if listed(libraries, "pgoutput") {
-			c.good("output_plugin_libraries", "%s", libraries)
+	if libraries != nil { // since 18.6, 17.11, 16.15
+		if listed(*libraries, "pgoutput") {
+			c.good("output_plugin_libraries", "%s", *libraries)
 		} else {
-			c.bad("output_plugin_libraries", c.vendor.set("output_plugin_libraries", libraries+", pgoutput", false),
-				"pgoutput is not among the output plugins that are allowed (%s)", libraries)
+			c.bad("output_plugin_libraries", c.vendor.set("output_plugin_libraries", strings.TrimPrefix(*libraries+", pgoutput", ", "), false),
+				"pgoutput is not among the output plugins that are allowed (%s)", *libraries)
 		}
 	}
 	return nil
