@@ -22,6 +22,9 @@ type attempt struct {
 	lagging bool
 	// redone is set where the version may have been sent before.
 	redone bool
+	// misses is set where the key is another record's by now, which is none of the
+	// version's business.
+	misses bool
 }
 
 // withoutCall gives the outcome of a version that needs no call.
@@ -40,10 +43,10 @@ func (a *attempt) withoutCall() (outcome, bool) {
 	if e.GoneOnly && (a.now == nil || a.foreign()) {
 		return outcome{entry: e, name: Unchanged}, true // nothing was delivered from the row
 	}
+	a.redone = e.Doubt != 0
 	if a.archives() {
 		return outcome{}, false
 	}
-	a.redone = e.Doubt != 0
 	if a.renames() {
 		e.Doubt |= sink.Redone // another record may have the new key, and gets it all
 	}

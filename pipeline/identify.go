@@ -27,20 +27,34 @@ func learnt(r *change.Record) bool {
 	return true
 }
 
+// unidentified reports whether the record is to be renamed and nothing was delivered
+// to it yet.
+func (a *attempt) unidentified() bool { return a.renames() && a.id() == "" }
+
+// suspects reports whether the key may be another record's by now. Before a change
+// of the key was sent, the ones before it were settled; those that found no record
+// have left nothing in the ledger, and are read again.
+func (a *attempt) suspects() bool { return a.redone && a.entry.Reused && a.now == nil }
+
 // identify finds the ids of records that are to be renamed and that nothing was
-// delivered to yet.
+// delivered to yet, and the changes whose key another record has been given since.
 func (s *session) identify(ctx context.Context, target *change.Target, attempts []*attempt) error {
-	var unknown []*attempt
+	if target.ByRecordID() {
+		return nil
+	}
 	var keys []string
 	doubtful := false
 	for _, a := range attempts {
-		if a.renames() && a.id() == "" && !target.ByRecordID() {
-			unknown = append(unknown, a)
+		if a.unidentified() {
 			keys = append(keys, a.entry.OldKey)
 			doubtful = doubtful || a.redone
 		}
+		if a.suspects() {
+			keys = append(keys, a.entry.Key)
+			doubtful = true
+		}
 	}
-	if len(unknown) == 0 {
+	if len(keys) == 0 {
 		return nil
 	}
 	ids, err := s.Deliverer.Identify(ctx, target, keys)
@@ -53,21 +67,28 @@ func (s *session) identify(ctx context.Context, target *change.Target, attempts 
 			return err
 		}
 	}
+	// given reports whether the key was that of no record, or of another one, when
+	// the change was first read: who has it now is known under an earlier key.
+	given := func(a *attempt, key string) bool {
+		owner, ok := known[ids[key]]
+		return ok && owner != key && a.redone
+	}
 	var learned []ledger.Learned
-	for _, a := range unknown {
-		old := a.entry.OldKey
-		id := ids[old]
-		if id == "" {
-			continue // an earlier attempt has renamed it, or there is none
-		}
-		if owner, ok := known[id]; ok && owner != old && a.redone {
-			// A record that had another key was given this one since: what is to be
-			// renamed is under its new key, or nowhere.
-			a.renamed = true
+	for _, a := range attempts {
+		if a.suspects() && ids[a.entry.Key] != a.id() && given(a, a.entry.Key) {
+			a.misses = true
 			continue
 		}
-		a.learntID = id
-		learned = append(learned, ledger.Learned{Source: a.entry.Source, Key: old, Row: a.entry.Row, CRMID: id})
+		old := a.entry.OldKey
+		switch {
+		case !a.unidentified() || ids[old] == "": // an earlier attempt has renamed it, or there is none
+		case given(a, old):
+			// What is to be renamed is under its new key, or nowhere.
+			a.renamed = true
+		default:
+			a.learntID = ids[old]
+			learned = append(learned, ledger.Learned{Source: a.entry.Source, Key: old, Row: a.entry.Row, CRMID: a.learntID})
+		}
 	}
 	if len(learned) == 0 {
 		return nil

@@ -127,6 +127,8 @@ func (s *session) leaveOut(a *sink.Add) {
 		}
 		s.read.barred[barKey(p.Source.Target, p.OldKey)] = true
 		s.read.barred[barKey(p.Source.Target, p.Key)] = true
+		s.queue.Reused(p.Source.Target, p.OldKey)
+		s.queue.Reused(p.Source.Target, p.Key)
 	}
 }
 

@@ -221,3 +221,48 @@ func TestAnIDIsThatOfTheOldKey(t *testing.T) {
 		})
 	})
 }
+
+// A change that found no record, and is read again after a kill, leaves the record
+// alone that was given its key since; so does the change of its key.
+func TestAChangeOfNoRecordIsNotSentToTheKeysNextOwner(t *testing.T) {
+	for name, next := range map[string]string{"the key": "k10", "the key that it was given": "k11"} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, traits{full: true, policy: change.Skip}, func(l *lab) {
+				l.run(shape{})
+				l.saved(l.commit(1, "a@0", "b@0"))
+				killed := false
+				l.onRequest = func(_ *process, jobs []sink.Job) string {
+					if !killed && jobs[0].Key == "k2" {
+						return "lost" // it holds the checkpoint back
+					}
+					return ""
+				}
+				l.onCall = func(_ *process, what string) callFate {
+					if what == "settle" && !killed && len(l.requests("k1=>"+next)) > 0 {
+						return callFate{err: errNetwork}
+					}
+					return callFate{}
+				}
+				l.commit(2, "a@1", "b@1")
+				l.until("the checkpoint is held", func() bool { return len(l.requests("k2 ")) > 0 })
+				l.commitAll(l.keyed(10, "k10", "g@3", "h@3")) // the CRM has none such
+				l.until("it was tried", func() bool { return len(l.requests("[k10 ")) > 0 })
+				l.commitAll(l.rekey(10, "k11", "i@3", same))
+				l.until("the rename of nothing was tried", func() bool { return len(l.requests("k10=>k11")) > 0 })
+				l.commitAll(l.rekey(10, "k12", "i@3", same))
+				l.until("the next one was tried", func() bool { return len(l.requests("k11=>k12")) > 0 })
+				l.commitAll(l.rekey(1, next, "c@0", "d@0"))
+				l.until("the other was renamed", func() bool { return len(l.requests("k1=>"+next)) > 0 })
+				l.crash(l.procs[0], 0)
+				l.locked(func() { killed = true })
+				l.run(shape{})
+				l.saved(l.commitAll(l.row(1, "e@0", same)))
+				l.locked(func() {
+					if r := l.crm.byKey[recordKey{0, next}]; r == nil || r.n != 0 || r.values != [2]string{"e@0", "d@0"} {
+						t.Errorf("under %s there is %+v", next, r)
+					}
+				})
+			})
+		})
+	}
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -180,12 +181,23 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	if err := s.identify(ctx, target, attempts); err != nil {
 		return nil, err
 	}
+	var outcomes []outcome
+	attempts = slices.DeleteFunc(attempts, func(a *attempt) bool {
+		if a.misses {
+			// Where the row is now, and what it is, is read again.
+			outcomes = append(outcomes, outcome{entry: a.entry, name: Unchanged, reread: true})
+		}
+		return a.misses
+	})
+	if len(attempts) == 0 {
+		return outcomes, nil
+	}
 	jobs := make([]sink.Job, len(attempts))
 	for i, a := range attempts {
 		jobs[i] = a.job()
 	}
 	if err := failpoint.At("deliver.send"); err != nil {
-		return nil, err
+		return outcomes, err
 	}
 	verdicts, err := call(ctx, target, jobs)
 	if err == nil {
@@ -201,7 +213,6 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	case s.holds.clear(target.Object):
 		s.Log.Info("mapping_goes_on", "object", target.Object)
 	}
-	var outcomes []outcome
 	var undecided []*sink.Entry
 	for i, a := range attempts {
 		if verdicts[i].Outcome != sink.Undecided {

@@ -51,6 +51,9 @@ type Entry struct {
 	Gone, GoneOnly, GoneOwn bool
 	// Reread is set where a value is missing that the stream will not bring.
 	Reread bool
+	// Reused is set where a later change takes the key away from the record, or gives
+	// it to another.
+	Reused bool
 	// First and Newest are the positions of the oldest and the newest change in it.
 	First, Newest change.Position
 	// Since is the commit time of the oldest change in it.
@@ -112,6 +115,13 @@ func (e *Entry) complete(p *change.Patch) {
 // feeds reports whether a change of the mapping is in the entry.
 func (e *Entry) feeds(source *change.Source) bool {
 	return e.Source == source || slices.ContainsFunc(e.Also, func(o Origin) bool { return o.Source == source })
+}
+
+// reused sets Reused. One that is out knows its record: nothing has renamed it since.
+func (e *Entry) reused() {
+	if e.state == waiting {
+		e.Reused = true
+	}
 }
 
 // holds reports whether a change of the patch's row is in the entry.

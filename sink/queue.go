@@ -215,10 +215,23 @@ func unaddressed(table, row string) string { return "\x00" + table + "\x00" + ro
 // hold makes e the last holder of the key, behind the one before.
 func (l *lane) hold(e *Entry, key string) {
 	if before := l.last[key]; before != nil {
+		if e.OldKey != "" {
+			before.reused()
+		}
 		before.followers = append(before.followers, e)
 		e.blocked++
 	}
 	l.last[key] = e
+}
+
+// Reused tells that a change which is left out renames the record, or another one to
+// its key.
+func (q *Queue) Reused(target *change.Target, key []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.lanes[target.Index].last[string(key)]; e != nil {
+		e.reused()
+	}
 }
 
 // Remove takes entries out whose settle has been confirmed, or that needed none
