@@ -96,19 +96,21 @@ func rowsOfLetters(letters []ledger.Parked) []ledger.Backfill {
 	open := map[source]int{}
 	asked := map[row]bool{}
 	for _, l := range letters {
-		src := source{l.Table, l.Object, l.Match}
-		if l.Row == "" || asked[row{src, l.Row}] {
-			continue
+		for r := range l.Rows() {
+			src := source{r.Table, l.Object, l.Match}
+			if asked[row{src, r.Row}] {
+				continue
+			}
+			asked[row{src, r.Row}] = true
+			i, ok := open[src]
+			if !ok || len(requests[i].Keys) == keysPerRequest {
+				i = len(requests)
+				open[src] = i
+				requests = append(requests, ledger.Backfill{Table: r.Table, Object: l.Object, Match: l.Match, Reason: pipeline.Retry})
+			}
+			requests[i].Keys = append(requests[i].Keys, r.Row)
+			requests[i].Estimate++
 		}
-		asked[row{src, l.Row}] = true
-		i, ok := open[src]
-		if !ok || len(requests[i].Keys) == keysPerRequest {
-			i = len(requests)
-			open[src] = i
-			requests = append(requests, ledger.Backfill{Table: l.Table, Object: l.Object, Match: l.Match, Reason: pipeline.Retry})
-		}
-		requests[i].Keys = append(requests[i].Keys, l.Row)
-		requests[i].Estimate++
 	}
 	return requests
 }

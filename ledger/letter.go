@@ -18,9 +18,11 @@ type Letter struct {
 	Source *change.Source
 	// Key is the match property's value; empty where no record can be addressed,
 	// and then the letter is filed under the row.
-	Key  string
-	Row  string // primary key
-	Slot int    // WholeRecord: the record as a whole
+	Key string
+	Row string // primary key
+	// Also are the rows of other tables that the version is of.
+	Also []Feeder
+	Slot int // WholeRecord: the record as a whole
 	// Owed are the slots that a letter about the whole record owes. Without any,
 	// the next version that delivers something closes the letter.
 	Owed        []int

@@ -19,9 +19,10 @@ type Parked struct {
 	Object      string
 	Match       string
 	Table       string
-	Key         string // match value; empty where no record can be addressed
-	Row         string // primary key
-	Property    string // empty where the record as a whole is parked
+	Key         string      // match value; empty where no record can be addressed
+	Row         string      // primary key
+	Also        []ParkedRow // those of other tables that the record is delivered from
+	Property    string      // empty where the record as a whole is parked
 	Owed        []string
 	Category    string
 	Reason      string
@@ -96,19 +97,26 @@ func (l *Ledger) Letters(ctx context.Context, f Filter) ([]Parked, error) {
 	}
 	rows, _ := l.pool.Query(ctx, `SELECT l.id, t.object, t.match, s.table_name, l.key, l.row_key, coalesce(p.name, ''),
 		ARRAY(SELECT q.name FROM property q WHERE q.target = l.target AND q.id = ANY (l.owed) ORDER BY q.name),
-		l.category, l.reason, l.lsn::text, l.ordinal, l.first_seen, l.last_seen, l.attempts, l.correlation`+
+		l.category, l.reason, l.lsn::text, l.ordinal, l.first_seen, l.last_seen, l.attempts, l.correlation,
+		ARRAY(SELECT o.table_name FROM letter_feeder r JOIN source o ON o.id = r.source WHERE r.letter = l.id AND r.source <> l.source ORDER BY r.source),
+		ARRAY(SELECT r.row_key FROM letter_feeder r JOIN source o ON o.id = r.source WHERE r.letter = l.id AND r.source <> l.source ORDER BY r.source)`+
 		fromLetters+"WHERE "+where+" ORDER BY l.id"+limit, args...)
 	letters, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Parked, error) {
 		var p Parked
 		var key, rowKey []byte
 		var lsn string
 		var ordinal int32
+		var tables []string
+		var keys [][]byte
 		err := row.Scan(&p.ID, &p.Object, &p.Match, &p.Table, &key, &rowKey, &p.Property, &p.Owed,
-			&p.Category, &p.Reason, &lsn, &ordinal, &p.FirstSeen, &p.LastSeen, &p.Attempts, &p.Correlation)
+			&p.Category, &p.Reason, &lsn, &ordinal, &p.FirstSeen, &p.LastSeen, &p.Attempts, &p.Correlation, &tables, &keys)
 		if err != nil {
 			return p, err
 		}
 		p.Key, p.Row = string(key), string(rowKey)
+		for i, table := range tables {
+			p.Also = append(p.Also, ParkedRow{table, string(keys[i])})
+		}
 		p.Position.Ordinal = uint32(ordinal) //nolint:gosec // never negative
 		p.Position.LSN, err = change.ParseLSN(lsn)
 		return p, err

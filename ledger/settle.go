@@ -146,7 +146,9 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) error {
 	if err := l.feeders(ctx, t); err != nil {
 		return err
 	}
-	l.openLetters(t, letters)
+	if err := l.letterFeeders(ctx, t, s.Letters, func() { l.openLetters(t, letters) }); err != nil {
+		return err
+	}
 	closeLetters(t, paid)
 	for _, c := range s.Chunks {
 		var done array

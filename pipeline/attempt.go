@@ -232,9 +232,7 @@ func (a *attempt) delivery(settled []int) *ledger.Delivery {
 		Delivered: settled,
 		At:        a.Now(),
 	}
-	for _, o := range e.Also {
-		d.Also = append(d.Also, ledger.Feeder{Source: o.Source, Row: o.Row})
-	}
+	d.Also = feeders(e.Also)
 	if a.renames() {
 		d.OldKey = e.OldKey
 	}
@@ -249,6 +247,13 @@ func (a *attempt) delivery(settled []int) *ledger.Delivery {
 		}
 	}
 	return d
+}
+
+func feeders(rows []sink.Origin) (list []ledger.Feeder) {
+	for _, o := range rows {
+		list = append(list, ledger.Feeder{Source: o.Source, Row: o.Row})
+	}
+	return list
 }
 
 func (a *attempt) learn(d *ledger.Delivery, slot int, fact change.Fact) { d.Facts[slot] = fact }
@@ -284,6 +289,7 @@ func (a *attempt) letter(slot int, r change.Rejection) ledger.Letter {
 		Source:   e.Source,
 		Key:      key,
 		Row:      e.Row,
+		Also:     feeders(e.Also),
 		Slot:     slot,
 		Category: r.Category,
 		Reason:   r.Reason,

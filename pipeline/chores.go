@@ -97,9 +97,10 @@ func (s *session) recheckMissing(ctx context.Context) error {
 		}
 		bySource := map[*change.Source][]string{}
 		for _, l := range letters {
-			src := s.sourceOf(ledger.Backfill{Table: l.Table, Object: l.Object, Match: l.Match})
-			if src != nil && l.Row != "" {
-				bySource[src] = append(bySource[src], l.Row)
+			for row := range l.Rows() {
+				if src := s.sourceOf(ledger.Backfill{Table: row.Table, Object: l.Object, Match: l.Match}); src != nil {
+					bySource[src] = append(bySource[src], row.Row)
+				}
 			}
 		}
 		for src, keys := range bySource {
