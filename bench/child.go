@@ -140,3 +140,13 @@ func poll(ctx context.Context, every time.Duration, condition func() (bool, erro
 		}
 	}
 }
+
+func residentNow(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64) // the kernel's
+	return pages * int64(os.Getpagesize())
+}
