@@ -50,8 +50,32 @@ func (p *comparedProp) refused() bool {
 
 // comparer holds rows against ledger and CRM. One goroutine.
 type comparer struct {
+	*desk
+	*view
 	memory *memory
 	crm    *sink.Deliverer
+}
+
+// over has do compare the rows of the tables that are named, or of all; it ends
+// where the CRM refuses the token.
+func (c *comparer) over(ctx context.Context, tables []string, do func(context.Context, []*change.Relation) error) (err error) {
+	if c.view, err = c.desk.view(ctx); err != nil {
+		return err
+	}
+	defer c.view.close(ctx)
+	ctx, end := whileAccepted(ctx, c.view.crm)
+	defer end()
+	defer func() { err = causeOf(ctx, err) }()
+	if c.memory, err = c.recall(ctx, c.view); err != nil {
+		return err
+	}
+	defer c.memory.Close()
+	c.crm = sink.NewDeliverer(c.view.crm, c.log)
+	relations, err := c.chosen(tables)
+	if err != nil {
+		return err
+	}
+	return do(ctx, relations)
 }
 
 // readsAtOnce is how many rows are compared in one go; HubSpot is asked for 100

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -163,15 +164,33 @@ func newDLQShowCommand(env Environment) *cobra.Command {
 }
 
 func newDLQDropCommand(env Environment) *cobra.Command {
-	var flags letterFlags
 	cmd := &cobra.Command{
 		Use:   "drop [ID...]",
 		Short: "Give parked records up: what they owe stays undone until the row changes again",
 		Example: `  pgcrm dlq drop 12 13
   pgcrm dlq drop --table accounts --reason not_found --older-than 30d
   pgcrm dlq drop --all`,
-		Args: cobra.ArbitraryArgs,
 	}
+	return actOnLetters(cmd, env, (*desk).drop)
+}
+
+func (d *desk) drop(ctx context.Context, book *ledger.Ledger, filter ledger.Filter, asJSON bool) error {
+	n, err := book.DropLetters(ctx, filter)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return d.out.json(dropped{n})
+	}
+	d.out.println("dropped " + plural(n, "parked record", "parked records"))
+	return nil
+}
+
+// actOnLetters gives a command the flags that select letters, and has it act on
+// those that are selected.
+func actOnLetters(cmd *cobra.Command, env Environment, act func(*desk, context.Context, *ledger.Ledger, ledger.Filter, bool) error) *cobra.Command {
+	var flags letterFlags
+	cmd.Args = cobra.ArbitraryArgs
 	flags.addAll(cmd)
 	format := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -188,15 +207,7 @@ func newDLQDropCommand(env Environment) *cobra.Command {
 			return err
 		}
 		defer book.Close()
-		n, err := book.DropLetters(cmd.Context(), filter)
-		if err != nil {
-			return err
-		}
-		if format.json() {
-			return d.out.json(dropped{n})
-		}
-		d.out.println("dropped " + plural(n, "parked record", "parked records"))
-		return nil
+		return act(d, cmd.Context(), book, filter, format.json())
 	}
 	return cmd
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pgcrm/pgcrm/config"
 	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/pipeline"
 )
@@ -14,7 +13,6 @@ import (
 const keysPerRequest = 10_000
 
 func newDLQRetryCommand(env Environment) *cobra.Command {
-	var flags letterFlags
 	cmd := &cobra.Command{
 		Use:   "retry [ID...]",
 		Short: "Ask the running instance to read the rows of parked records again and to send them",
@@ -24,22 +22,8 @@ after a newer one. The letters close once that has gone well.`,
 		Example: `  pgcrm dlq retry 12 13
   pgcrm dlq retry --reason not_found
   pgcrm dlq retry --all`,
-		Args: cobra.ArbitraryArgs,
 	}
-	flags.addAll(cmd)
-	format := addOutputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := newDesk(env, config.NeedDatabase)
-		if err != nil {
-			return err
-		}
-		filter, err := flags.filter(cmd, args, d.now(), true)
-		if err != nil {
-			return err
-		}
-		return d.retry(cmd.Context(), filter, format.json())
-	}
-	return cmd
+	return actOnLetters(cmd, env, (*desk).retry)
 }
 
 // retried is what dlq retry -o json prints.
@@ -49,12 +33,7 @@ type retried struct {
 	Requests []int64 `json:"requests"`
 }
 
-func (d *desk) retry(ctx context.Context, filter ledger.Filter, asJSON bool) error {
-	book, err := d.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	defer book.Close()
+func (d *desk) retry(ctx context.Context, book *ledger.Ledger, filter ledger.Filter, asJSON bool) error {
 	letters, err := book.Letters(ctx, filter)
 	if err != nil {
 		return err

@@ -34,10 +34,10 @@ func (r *runner) firstContact(ctx context.Context, db cdc.Config, book *ledger.L
 		return
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	c := &planCommand{
+	c := &planCommand{comparer: comparer{
 		desk: &desk{cfg: r.cfg, log: r.log}, view: &view{survey: *found, conn: conn, crm: crm},
-		comparer: comparer{memory: &memory{}}, // nothing is remembered yet
-	}
+		memory: &memory{}, // nothing is remembered yet
+	}}
 	total := plannedTotal{}
 	for _, rel := range found.relations {
 		calls, err := c.tellTable(ctx, rel)

@@ -15,8 +15,6 @@ import (
 
 // planCommand is what the flags of `pgcrm plan` say.
 type planCommand struct {
-	*desk
-	*view
 	comparer
 	tables  []string
 	keys    []string
@@ -60,7 +58,7 @@ takes a call for each hundred rows.`,
 		if c.desk, err = newDesk(env, config.NeedDatabase, config.NeedCRM, config.NeedMapping); err != nil {
 			return err
 		}
-		return c.run(cmd.Context())
+		return c.over(cmd.Context(), c.tables, c.run)
 	}
 	return cmd
 }
@@ -79,24 +77,7 @@ func (c *planCommand) check() error {
 	return nil
 }
 
-func (c *planCommand) run(ctx context.Context) (err error) {
-	if c.view, err = c.desk.view(ctx); err != nil {
-		return err
-	}
-	defer c.view.close(ctx)
-	ctx, end := whileAccepted(ctx, c.view.crm)
-	defer end()
-	defer func() { err = causeOf(ctx, err) }()
-	memory, err := c.recall(ctx, c.view)
-	if err != nil {
-		return err
-	}
-	defer memory.Close()
-	c.comparer = comparer{memory: memory, crm: sink.NewDeliverer(c.view.crm, c.log)}
-	tables, err := c.chosen(c.tables)
-	if err != nil {
-		return err
-	}
+func (c *planCommand) run(ctx context.Context, tables []*change.Relation) error {
 	if c.count {
 		return c.countAll(ctx, tables)
 	}

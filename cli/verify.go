@@ -7,14 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/config"
-	"github.com/pgcrm/pgcrm/sink"
 )
 
 // verifyCommand is what the flags of `pgcrm verify` say, and what it works with.
 type verifyCommand struct {
-	*desk
-	*view
 	comparer
 	tables  []string
 	sample  int64
@@ -92,7 +90,7 @@ Exit codes: 0 no drift, 3 drift, 1 and 2 as everywhere.`,
 			return err
 		}
 		c.part = float64(share)
-		return c.run(cmd.Context())
+		return c.over(cmd.Context(), c.tables, c.run)
 	}
 	return cmd
 }
@@ -104,24 +102,7 @@ func (e *driftError) Error() string {
 	return fmt.Sprintf("drift in %s", plural(e.records, "record", "records"))
 }
 
-func (c *verifyCommand) run(ctx context.Context) (err error) {
-	if c.view, err = c.desk.view(ctx); err != nil {
-		return err
-	}
-	defer c.view.close(ctx)
-	ctx, end := whileAccepted(ctx, c.view.crm)
-	defer end()
-	defer func() { err = causeOf(ctx, err) }()
-	memory, err := c.recall(ctx, c.view)
-	if err != nil {
-		return err
-	}
-	defer memory.Close()
-	c.comparer = comparer{memory: memory, crm: sink.NewDeliverer(c.view.crm, c.log)}
-	tables, err := c.chosen(c.tables)
-	if err != nil {
-		return err
-	}
+func (c *verifyCommand) run(ctx context.Context, tables []*change.Relation) (err error) {
 	report := newVerification(c.all)
 	for _, rel := range tables {
 		if err := c.verifyTable(ctx, rel, report); err != nil {

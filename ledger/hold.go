@@ -77,13 +77,8 @@ func (l *Ledger) Hold(ctx context.Context, h Held) error {
 func (l *Ledger) ForgetHolds(ctx context.Context, digests []string) error {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
-	var list array
-	list.reset(oidText)
-	for _, d := range digests {
-		list.addString(d)
-	}
 	t := l.transaction(0, 0)
-	t.add(unholdStatement, list.bytes())
+	t.add(unholdStatement, texts(digests))
 	return explainSettle(t.commit(ctx))
 }
 

@@ -40,13 +40,8 @@ var (
 func (l *Ledger) BackfillSentTo(ctx context.Context, id int64, chunk int, sentTo []string, rows []SentRow) error {
 	ctx, cancel := l.within(ctx)
 	defer cancel()
-	var key array
-	key.reset(oidText)
-	for _, column := range sentTo {
-		key.addString(column)
-	}
 	t := l.transaction(0, 0)
-	t.add(sentStatement, wireInt8(id), key.bytes())
+	t.add(sentStatement, wireInt8(id), texts(sentTo))
 	if len(rows) > 0 {
 		t.add(sendStatement, wireInt8(id), wireInt4(chunk), packRows(rows))
 	}

@@ -151,12 +151,7 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) error {
 	}
 	closeLetters(t, paid)
 	for _, c := range s.Chunks {
-		var done array
-		done.reset(oidText)
-		for _, column := range c.DoneTo {
-			done.addString(column)
-		}
-		t.add(chunkStatement, wireInt8(c.ID), done.bytes(), wireInt8(c.Rows), wireBool(c.Last))
+		t.add(chunkStatement, wireInt8(c.ID), texts(c.DoneTo), wireInt8(c.Rows), wireBool(c.Last))
 		t.add(settledStatement, wireInt8(c.ID), wireInt4(c.Number))
 	}
 	for _, c := range s.Recalled {

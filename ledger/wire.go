@@ -48,6 +48,16 @@ func (a *array) bytes() []byte {
 	return a.buf
 }
 
+// texts is an array of texts.
+func texts(list []string) []byte {
+	var a array
+	a.reset(oidText)
+	for _, s := range list {
+		a.addString(s)
+	}
+	return a.bytes()
+}
+
 func (a *array) length(n int) {
 	a.n++
 	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(n)) //nolint:gosec // below 1 GiB

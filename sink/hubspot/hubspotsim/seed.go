@@ -92,13 +92,9 @@ func (p *Portal) Seed(object string, records ...map[string]string) ([]string, er
 func (p *Portal) Edit(object, id string, values map[string]string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := p.objects[object]
-	if o == nil {
-		return fmt.Errorf("no object type %q", object)
-	}
-	r, _ := o.byRecordID([]byte(id))
-	if r == nil {
-		return fmt.Errorf("no %s with id %s", object, id)
+	o, r, err := p.recordOf(object, id)
+	if err != nil {
+		return err
 	}
 	if err := p.seedable(o, r, values); err != nil {
 		return err
@@ -108,17 +104,26 @@ func (p *Portal) Edit(object, id string, values map[string]string) error {
 	return nil
 }
 
+// recordOf finds a record and its type.
+func (p *Portal) recordOf(object, id string) (*objectType, *record, error) {
+	o := p.objects[object]
+	if o == nil {
+		return nil, nil, fmt.Errorf("no object type %q", object)
+	}
+	r, _ := o.byRecordID([]byte(id))
+	if r == nil {
+		return nil, nil, fmt.Errorf("no %s with id %s", object, id)
+	}
+	return o, r, nil
+}
+
 // Archive deletes a record as a person would in HubSpot.
 func (p *Portal) Archive(object, id string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := p.objects[object]
-	if o == nil {
-		return fmt.Errorf("no object type %q", object)
-	}
-	r, _ := o.byRecordID([]byte(id))
-	if r == nil {
-		return fmt.Errorf("no %s with id %s", object, id)
+	o, r, err := p.recordOf(object, id)
+	if err != nil {
+		return err
 	}
 	now := p.now()
 	o.archive(r, now.UnixMilli(), p.foldCase)
