@@ -20,8 +20,9 @@ import (
 // connectTimeout applies where the connection string sets none.
 const connectTimeout = 15 * time.Second
 
-// pinned are the session settings that decide how values look as text, and
-// those that would cut long work short. They override what the server, the
+// pinned are the session settings that decide how values look as text, those
+// that would cut long work short, and those by which the server lets go of a lock
+// where we have vanished while it answered. They override what the server, the
 // database or the role sets.
 func pinned() map[string]string {
 	return map[string]string{
@@ -36,6 +37,16 @@ func pinned() map[string]string {
 		"statement_timeout":           "0",
 		"lock_timeout":                "0",
 		"idle_session_timeout":        "0", // since 14, the oldest version that will do
+
+		"default_transaction_isolation":  "read committed",
+		"default_transaction_read_only":  "off", // as a role for reading may have it: the publication is ours to write
+		"default_transaction_deferrable": "off",
+
+		"idle_in_transaction_session_timeout": "60s",
+		"tcp_keepalives_idle":                 "15",
+		"tcp_keepalives_interval":             "5",
+		"tcp_keepalives_count":                "3",
+		"tcp_user_timeout":                    milliseconds(userTimeout),
 	}
 }
 

@@ -82,10 +82,13 @@ type watch struct {
 	pid   atomic.Int32 // of the session; 0 while it is being made, which has a bound of its own
 }
 
-// begin has the reads of a new connection watched.
+// begin has the reads of a new connection watched. It lifts transaction_timeout,
+// which servers since 17 know, and which would end the decoding of a large
+// transaction again and again.
 func (w *watch) begin(ctx context.Context, conn *pgconn.PgConn) error {
 	// The number that the protocol tells is another where a proxy stands between.
-	rows, err := simpleQuery(ctx, conn, "SELECT pg_backend_pid()")
+	rows, err := simpleQuery(ctx, conn, `SELECT pg_backend_pid(),
+		(SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout')`)
 	if err == nil && len(rows) != 1 {
 		err = fmt.Errorf("%d rows", len(rows))
 	}
@@ -95,7 +98,7 @@ func (w *watch) begin(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	if err != nil {
 		closeHard(conn)
-		return fmt.Errorf("ask for the number of the session: %w", err)
+		return fmt.Errorf("begin the session: %w", err)
 	}
 	w.pid.Store(int32(pid))
 	return nil

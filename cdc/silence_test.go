@@ -136,16 +136,8 @@ func TestNotReadingIsNoSilence(t *testing.T) {
 // answers nobody meanwhile. To connect anew would have it begin again, for ever.
 func TestAServerAtWorkIsWaitedFor(t *testing.T) {
 	d := newDatabase(t)
-	if d.version() < 150000 {
-		t.Skip("row filters, which keep a server at work here, came with 15")
-	}
-	// A condition that keeps this machine at work for several seconds.
-	const n = "30000"
-	began := time.Now()
-	d.exec(`SELECT factorial(` + n + `)`)
-	times := int(4*time.Second/time.Since(began)) + 1
-	d.exec(`CREATE TABLE t (id bigint PRIMARY KEY)`,
-		`CREATE PUBLICATION "My ""pub""" FOR TABLE t WHERE (`+strings.Repeat(`factorial(id) + `, times)+`0 > 0)`)
+	n, condition := d.hardWork(4 * time.Second)
+	d.exec(`CREATE TABLE t (id bigint PRIMARY KEY)`, `CREATE PUBLICATION "My ""pub""" FOR TABLE t WHERE (`+condition+`)`)
 	if _, err := EnsureSlot(d.ctx, d.cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +150,63 @@ func TestAServerAtWorkIsWaitedFor(t *testing.T) {
 	if !s.silence.looked.After(time.Time{}) {
 		t.Error("the server was never asked whether it is at work: the test is too small")
 	}
+}
+
+// TestTimeoutsOfTheRoleDoNotEndAStream: decoding takes longer than what the
+// database allows a transaction, and a query more than it allows a statement.
+func TestTimeoutsOfTheRoleDoNotEndAStream(t *testing.T) {
+	d := newDatabase(t)
+	n, condition := d.hardWork(2 * time.Second)
+	d.exec(`CREATE TABLE t (id bigint PRIMARY KEY)`, `CREATE PUBLICATION "My ""pub""" FOR TABLE t WHERE (`+condition+`)`)
+	if _, err := EnsureSlot(d.ctx, d.cfg); err != nil {
+		t.Fatal(err)
+	}
+	database := d.conn.Config().Database
+	for _, set := range []string{`transaction_timeout = '500ms'`, `statement_timeout = '500ms'`, `idle_in_transaction_session_timeout = '1ms'`, `default_transaction_read_only = on`, `default_transaction_isolation = serializable`} {
+		if !strings.HasPrefix(set, "transaction_timeout") || d.version() >= 170000 {
+			d.exec(`ALTER DATABASE ` + database + ` SET ` + set)
+		}
+	}
+	conn := d.connect()
+	if _, err := conn.Exec(d.ctx, `SELECT pg_sleep(1)`); err != nil {
+		t.Error(err)
+	}
+	if _, err := conn.Exec(d.ctx, `CREATE TABLE made ()`); err != nil {
+		t.Error(err)
+	}
+	s := d.open(0)
+	d.exec(`INSERT INTO t VALUES (` + n + `)`)
+	if got, _ := d.until(s, n); len(got) != 1 {
+		t.Error(got)
+	}
+}
+
+// TestASessionThatVanishesHoldsNoLockForLong: what a chunk has locked is the
+// application's again soon after our host has gone.
+func TestASessionThatVanishesHoldsNoLockForLong(t *testing.T) {
+	d := newDatabase(t)
+	for name, want := range map[string]string{
+		"idle_in_transaction_session_timeout": "1min", "tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "30000",
+	} {
+		var got string
+		if err := d.conn.QueryRow(d.ctx, `SELECT current_setting($1)`, name).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, not %s (%v)", name, got, want, err)
+		}
+	}
+}
+
+// hardWork gives a number, and a condition on a column id that keeps this machine
+// at work for about that long where the column has the number.
+func (d *database) hardWork(long time.Duration) (n, condition string) {
+	d.Helper()
+	if d.version() < 150000 {
+		d.Skip("row filters, which keep a server at work here, came with 15")
+	}
+	n = "30000"
+	began := time.Now()
+	d.exec(`SELECT factorial(` + n + `)`)
+	times := int(long/time.Since(began)) + 1
+	return n, strings.Repeat(`factorial(id) + `, times) + `0 > 0`
 }
 
 // TestTheServersOwnTimeout: where wal_sender_timeout is not ours to set, the

@@ -143,7 +143,7 @@ func TestRelationChangesOnlyWhenTheTableDoes(t *testing.T) {
 
 func TestTextDoesNotDependOnTheRole(t *testing.T) {
 	d := newDatabase(t)
-	d.exec(`CREATE TABLE t (id int PRIMARY KEY, ts timestamptz, iv interval, f float8, b bytea, d date, m money, n numeric)`)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY, ts timestamptz, iv interval, f float8, b bytea, d date, m money, n numeric, c char(6))`)
 	d.publish("t")
 	database := d.conn.Config().Database
 	for _, set := range []string{
@@ -153,9 +153,9 @@ func TestTextDoesNotDependOnTheRole(t *testing.T) {
 		d.exec(`ALTER DATABASE ` + database + ` SET ` + set)
 	}
 	s := d.open(0)
-	d.exec(`INSERT INTO t VALUES (1, '2024-03-04 23:02:03+00', '1 mon 2 days 03:00', 0.1 + 0.2::float8, '\xff00', '2024-03-04', 1234.5, 1.50)`)
+	d.exec(`INSERT INTO t VALUES (1, '2024-03-04 23:02:03+00', '1 mon 2 days 03:00', 0.1 + 0.2::float8, '\xff00', '2024-03-04', 1234.5, 1.50, 'ab')`)
 	got, _ := d.transaction(s)
-	want := `1 insert public.t (1,2024-03-04 23:02:03+00,1 mon 2 days 03:00:00,0.30000000000000004,\xff00,2024-03-04,$1,234.50,1.50)`
+	want := `1 insert public.t (1,2024-03-04 23:02:03+00,1 mon 2 days 03:00:00,0.30000000000000004,\xff00,2024-03-04,$1,234.50,1.50,ab    )`
 	if got[0] != want {
 		t.Errorf("stream: %s\nwant    %s", got[0], want)
 	}
