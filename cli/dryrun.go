@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/pgcrm/pgcrm/cdc"
+	"github.com/pgcrm/pgcrm/ledger"
 	"github.com/pgcrm/pgcrm/pipeline"
 	"github.com/pgcrm/pgcrm/sink/hubspot"
 )
@@ -35,6 +38,13 @@ func (r *runner) dryRun(ctx context.Context, stop <-chan struct{}, db cdc.Config
 	if err != nil {
 		return unlessDone(ctx, err)
 	}
+	known := &memory{}
+	if r.cfg.Mapping.HoldAbove != nil {
+		if known, err = (&desk{cfg: r.cfg, log: r.log, db: db}).recall(ctx, &view{survey: *found}); err != nil {
+			return unlessDone(ctx, err)
+		}
+		defer known.Close()
+	}
 	stream, err := cdc.OpenTemporary(ctx, db)
 	if err != nil {
 		return unlessDone(ctx, err)
@@ -48,13 +58,52 @@ func (r *runner) dryRun(ctx context.Context, stop <-chan struct{}, db cdc.Config
 	defer loop.End()
 	dry := &pipeline.Dry{
 		Stream: stream, Mapper: found.mapping.Mapper(), Sources: found.mapping.Sources(),
-		Recorder: r.recorder, Beat: func(string) { loop.Turn() }, Log: r.log,
+		Recorder: r.recorder, Beat: func(string) { loop.Turn() }, Log: r.log, HoldAbove: r.cfg.Mapping.HoldAbove,
 	}
+	if known.known {
+		dry.Memory = known
+	}
+	var loads sync.WaitGroup
+	loads.Go(func() { r.weighLoads(ctx, db, found, known, dry) })
 	err = dry.Run(ctx)
+	cancel()
+	loads.Wait()
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
 	if closeErr := stream.Close(closing); closeErr != nil {
 		r.log.Debug("stream_close", "error", closeErr)
 	}
 	return err
+}
+
+// weighLoads says which loads a run would begin with would wait for a person.
+func (r *runner) weighLoads(ctx context.Context, db cdc.Config, found *survey, known *memory, dry *pipeline.Dry) {
+	if dry.HoldAbove == nil || !r.cfg.Mapping.Backfill {
+		return
+	}
+	var loaded []ledger.SourceHash
+	if known.known {
+		var err error
+		if loaded, err = known.SourceHashes(ctx); err != nil {
+			r.log.Warn("loads_not_counted", "error", err)
+			return
+		}
+	}
+	count := countLoad(db, found, known)
+	hashes := sourceHashes(found.mapping)
+	for i, src := range found.mapping.Sources() {
+		if slices.Contains(loaded, ledger.SourceHash{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Hash: hashes[i]}) {
+			continue
+		}
+		t, err := count(ctx, ledger.Backfill{Table: src.Table}, src)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			r.log.Warn("load_not_counted", "table", src.Table, "object", src.Target.Object, "error", err)
+		default:
+			r.log.Info("dry_run_load", "table", src.Table, "object", src.Target.Object, "records", t.Records)
+			dry.Weigh("the load of "+src.Table, t, false)
+		}
+	}
 }

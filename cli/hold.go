@@ -16,21 +16,24 @@ import (
 // heldSamples is how many records of a load are named.
 const heldSamples = 5
 
-// countLoad counts what a load would change, by what the ledger knows: as
-// `pgcrm plan --count` does, over a connection of its own.
-func (r *runner) countLoad(db cdc.Config, found *survey, book *ledger.Ledger) func(context.Context, ledger.Backfill, *change.Source) (pipeline.Tally, error) {
+// countLoad counts the records that a load would change, by what the ledger knows,
+// over a connection of its own.
+func countLoad(db cdc.Config, found *survey, known *memory) func(context.Context, ledger.Backfill, *change.Source) (pipeline.Tally, error) {
 	return func(ctx context.Context, b ledger.Backfill, source *change.Source) (pipeline.Tally, error) {
-		var t pipeline.Tally
 		rel := found.relation(b.Table)
 		if rel == nil {
-			return t, fmt.Errorf("table %s is not mapped", b.Table)
+			return pipeline.Tally{}, fmt.Errorf("table %s is not mapped", b.Table)
 		}
 		conn, err := cdc.Connect(ctx, db)
 		if err != nil {
-			return t, err
+			return pipeline.Tally{}, err
 		}
 		defer conn.Close(context.WithoutCancel(ctx))
-		c := comparer{memory: &memory{Ledger: book, known: true}}
+		c := comparer{memory: known}
+		tally := tally{}
+		if pk := rel.PrimaryKey; len(pk) != 1 || rel.Columns[pk[0]].Name != found.mapping.MatchColumn(source) {
+			tally.seen = matchValues{}
+		}
 		mapper := newRowMapper(found.mapping)
 		err = eachChunk(ctx, conn, rel, cdc.Range{Limit: readsAtOnce, Where: b.Where}, func(chunk cdc.Chunk) error {
 			var rows []mapped
@@ -49,15 +52,26 @@ func (r *runner) countLoad(db cdc.Config, found *survey, book *ledger.Ledger) fu
 			}
 			compared, err := c.ledgerOnly(ctx, source.Target, sent)
 			for i := range compared {
-				tallyRow(&t, &compared[i])
+				tally.row(&compared[i])
 			}
 			return err
 		})
-		return t, err
+		return tally.Tally, err
 	}
 }
 
-func tallyRow(t *pipeline.Tally, l *comparison) {
+// tally counts records, each once.
+type tally struct {
+	pipeline.Tally
+	// seen are the match values counted so far; nil where no two rows share one.
+	seen matchValues
+}
+
+// seenAtMost is how many match values are remembered: beyond them a record that
+// several rows feed may count more than once.
+const seenAtMost = 500_000
+
+func (t *tally) row(l *comparison) {
 	var names []string
 	for _, p := range l.props {
 		if p.sends {
@@ -66,6 +80,14 @@ func tallyRow(t *pipeline.Tally, l *comparison) {
 	}
 	if len(names) == 0 {
 		return
+	}
+	if t.seen != nil {
+		if t.seen.has(l.source.Target, l.key) {
+			return
+		}
+		if t.Records < seenAtMost {
+			t.seen.add(l.mapped)
+		}
 	}
 	t.Records++
 	if len(t.Samples) < heldSamples {

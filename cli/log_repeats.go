@@ -13,7 +13,7 @@ const repeatEvery = time.Minute
 
 // aboutKeys tell warnings with the same message apart; what else a line holds,
 // such as the error's words or the wait, differs from one time to the next.
-var aboutKeys = []string{"object", "table", "endpoint", "operation", "backfill", "problem", "digest", "warning", "sql"}
+var aboutKeys = []string{"object", "table", "endpoint", "operation", "backfill", "problem", "digest", "what", "warning", "sql"}
 
 // repeats holds back warnings and errors that were written a moment ago, and
 // says once a minute how many there were. What is new is written at once.

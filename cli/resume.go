@@ -71,7 +71,11 @@ func heldWhat(h ledger.Held) string {
 	if h.Backfill == 0 {
 		return "the transaction that committed at " + h.Commit.String()
 	}
-	if len(h.Samples) > 0 {
+	switch {
+	case len(h.Samples) == 0:
+	case h.Samples[0].Gone:
+		return fmt.Sprintf("on_delete of rows that are gone from %s (backfill %d)", h.Samples[0].Table, h.Backfill)
+	default:
 		return fmt.Sprintf("load %d of %s", h.Backfill, h.Samples[0].Table)
 	}
 	return fmt.Sprintf("load %d", h.Backfill)

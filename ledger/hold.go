@@ -41,6 +41,8 @@ type HeldSample struct {
 	Properties []string `json:"properties"`
 	// Archives is set where the record would be archived.
 	Archives bool `json:"archives,omitempty"`
+	// Gone is set where the row was found to be gone from the table.
+	Gone bool `json:"gone,omitempty"`
 }
 
 // What says in words what would become of the record.

@@ -20,8 +20,13 @@ type Dry struct {
 	Recorder Recorder
 	Beat     func(loop string)
 	Log      *slog.Logger
+	// HoldAbove is as in Config: what would wait for a person is told.
+	HoldAbove *int64
+	// Memory is what was delivered before; nil for nothing.
+	Memory Memory
 
-	said map[string]bool
+	said   map[string]bool
+	weighs dryWeighing
 }
 
 // waits says, once, that a mapping does not fit its table.
@@ -71,6 +76,9 @@ func (d *Dry) Run(ctx context.Context) error {
 					continue
 				}
 				count(patches[i].Source.Target.Object, dryOutcome(&patches[i]), 1)
+				if err := d.weigh(ctx, &patches[i], ev.Pos); err != nil {
+					return unlessEnded(ctx, err)
+				}
 			}
 		case change.Truncate:
 			for _, r := range ev.Truncated {
@@ -88,6 +96,9 @@ func (d *Dry) Run(ctx context.Context) error {
 				}
 			}
 			clear(records)
+			if err := d.judge(ctx, ev.Pos.LSN); err != nil {
+				return unlessEnded(ctx, err)
+			}
 			d.Stream.Confirm(ev.End)
 		case change.Progress:
 			if !ev.InTransaction {

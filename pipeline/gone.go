@@ -19,10 +19,67 @@ import (
 // and the stream has said nothing of it meanwhile.
 
 // findGone files requests for the rows of the mapping that are gone.
-//
-// A table that is empty was most likely truncated, which changes nothing in the
-// CRM; nobody can tell any more.
 func (j *job) findGone(ctx context.Context) error {
+	found := 0
+	cursor := ""
+	if len(j.SentTo) > 0 {
+		cursor = j.SentTo[0]
+	}
+	err := j.eachGone(ctx, cursor, func(missing []string, next string) error {
+		if len(missing) > 0 {
+			found += len(missing)
+			if err := j.persist(ctx, "request_gone_rows", func() error { return j.request(ctx, j.source, RowGone, missing) }); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			j.Log.Info("gone_rows_found", "table", j.Table, "rows", found)
+			return nil
+		}
+		return j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, 0, []string{next}, nil) })
+	})
+	if errors.Is(err, errTableEmpty) {
+		j.Log.Warn("table_is_empty", "table", j.Table, "note", "as after TRUNCATE the records of its rows are left as they are")
+		return nil
+	}
+	return err
+}
+
+// tallyGone counts the rows of the mapping that are gone.
+func (j *job) tallyGone(ctx context.Context) (t Tally, err error) {
+	err = j.eachGone(ctx, "", func(missing []string, _ string) error {
+		t.Records += int64(len(missing))
+		for _, row := range missing[:min(len(missing), sampleRecords-len(t.Samples))] {
+			keys, err := j.keysOf(ctx, row)
+			if err != nil {
+				return err
+			}
+			sample := ledger.HeldSample{
+				Table: j.Table, Row: row, Object: j.Object, Match: j.Match, Gone: true, Archives: j.source.OnDelete == change.Archive,
+			}
+			if len(keys) > 0 {
+				sample.Key = keys[len(keys)-1]
+			}
+			for p := range j.source.GoneProps.All() {
+				sample.Properties = append(sample.Properties, j.source.Target.Properties[p.Slot])
+			}
+			t.Samples = append(t.Samples, sample)
+		}
+		return nil
+	})
+	if errors.Is(err, errTableEmpty) {
+		return Tally{}, nil
+	}
+	return t, err
+}
+
+// errTableEmpty says that a table was most likely truncated, which changes nothing
+// in the CRM; nobody can tell any more.
+var errTableEmpty = errors.New("the table is empty")
+
+// eachGone visits the rows, delivered behind the cursor, that the table does not
+// have, and tells the cursor to go on behind, which is empty at the end.
+func (j *job) eachGone(ctx context.Context, cursor string, visit func(missing []string, next string) error) error {
 	if j.source.OnDelete == change.Ignore {
 		return nil
 	}
@@ -34,14 +91,8 @@ func (j *job) findGone(ctx context.Context) error {
 		return &unreadableError{err}
 	}
 	if len(some.Rows) == 0 {
-		j.Log.Warn("table_is_empty", "table", j.Table, "note", "as after TRUNCATE the records of its rows are left as they are")
-		return nil
+		return errTableEmpty
 	}
-	cursor := ""
-	if len(j.SentTo) > 0 {
-		cursor = j.SentTo[0]
-	}
-	found := 0
 	for {
 		var rows []string
 		err := j.persist(ctx, "list_delivered_rows", func() (err error) {
@@ -55,20 +106,19 @@ func (j *job) findGone(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(missing) > 0 {
-			found += len(missing)
-			if err := j.persist(ctx, "request_gone_rows", func() error { return j.request(ctx, j.source, RowGone, missing) }); err != nil {
-				return err
-			}
-		}
-		if cursor == "" {
-			j.Log.Info("gone_rows_found", "table", j.Table, "rows", found)
-			return nil
-		}
-		if err := j.persist(ctx, "backfill_sent_to", func() error { return j.Ledger.BackfillSentTo(ctx, j.ID, 0, []string{cursor}, nil) }); err != nil {
+		if err := visit(missing, cursor); err != nil || cursor == "" {
 			return err
 		}
 	}
+}
+
+// keysOf names the records that were delivered from a row.
+func (j *job) keysOf(ctx context.Context, row string) (keys []string, err error) {
+	err = j.persist(ctx, "ledger_keys", func() (err error) {
+		keys, err = j.Ledger.KeysOf(ctx, j.source, row)
+		return err
+	})
+	return keys, err
 }
 
 // missing picks the rows that the table does not have. Of a key that has another
@@ -156,11 +206,7 @@ func (j *job) sentGone(ctx context.Context, gone [][]string, rows [][]change.Val
 			continue
 		}
 		row := j.Keys[j.first+i]
-		var keys []string
-		err := j.persist(ctx, "ledger_keys", func() (err error) {
-			keys, err = j.Ledger.KeysOf(ctx, j.source, row)
-			return err
-		})
+		keys, err := j.keysOf(ctx, row)
 		if err != nil {
 			return nil, err
 		}

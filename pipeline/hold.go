@@ -240,11 +240,7 @@ func (s *session) noteHeld(ctx context.Context, h *held, what string) error {
 		return ofLedger(err)
 	}
 	s.gate.add(h)
-	count := "exactly"
-	if h.Partial {
-		count = "at least, it is not read to its end"
-	}
-	s.Log.Warn("held", "digest", h.Digest, "what", what, "records", h.Records, "count", count, "hold_above", *s.HoldAbove,
+	s.Log.Warn("held", "digest", h.Digest, "what", what, "records", h.Records, "count", countInWords(h.Partial), "hold_above", *s.HoldAbove,
 		"samples", samplesInWords(h.Samples),
 		"note", "nothing of it is sent until you run: pgcrm resume "+h.Digest+
 			" (`pgcrm resume` names the records). Other changes go on while PGCRM_BUFFER_BYTES has room, and the server keeps its log meanwhile. If it is a mistake, put the rows right: what is then unchanged is not sent")
@@ -307,18 +303,25 @@ func (s *session) tally(ctx context.Context, entries []*sink.Entry, each func(e 
 // changes reports whether the version would change the record, and by which
 // properties.
 func (a *attempt) changes() (slots []int, changes bool) {
-	e := a.entry
+	if a.settled {
+		return nil, false
+	}
+	return changesOf(a.entry, a.now, a.renames(), a.Ledger.Fingerprint)
+}
+
+// changesOf compares a version with what is known of its record.
+func changesOf(e *sink.Entry, now *change.Record, renames bool, fingerprint func([]byte) uint64) (slots []int, changes bool) {
 	switch {
-	case e.Rejection != nil, a.settled, e.GoneOnly && a.now == nil:
+	case e.Rejection != nil, e.GoneOnly && now == nil:
 		return nil, false
 	case e.Archives():
 		return nil, true
 	}
 	compared := sink.Entry{Source: e.Source, Props: e.Props} // not in doubt
-	for p := range compared.Diff(a.now, a.Ledger.Fingerprint).Send.All() {
+	for p := range compared.Diff(now, fingerprint).Send.All() {
 		slots = append(slots, p.Slot)
 	}
-	return slots, len(slots) > 0 || a.renames()
+	return slots, len(slots) > 0 || renames
 }
 
 func sampleOf(e *sink.Entry, slots []int) ledger.HeldSample {

@@ -8,31 +8,47 @@ import (
 	"github.com/pgcrm/pgcrm/ledger"
 )
 
-// holdLoad reports whether the load must wait for a person. It is asked before
+// mustWait reports whether the load must wait for a person. It is asked before
 // the first chunk of a load that nobody has asked for: once begun, it was let go.
-// Rows that are gone are in no table, and cannot be counted like this.
-func (s *session) holdLoad(ctx context.Context, b ledger.Backfill, source *change.Source) (bool, error) {
-	if s.HoldAbove == nil || s.CountLoad == nil || len(b.Keys) > 0 || b.SentTo != nil || b.Reason == Asked || b.Reason == GoneRows {
+func (j *job) mustWait(ctx context.Context) (bool, error) {
+	if j.HoldAbove == nil || len(j.Keys) > 0 || j.SentTo != nil || j.Reason == Asked {
 		return false, nil
 	}
-	digest := digestOf("load", strconv.FormatInt(b.ID, 10), b.Table, b.Object, b.Match, s.SourceHashes[source.Index])
-	if s.gate.passes(func() string { return digest }) {
+	count := func(ctx context.Context) (Tally, error) {
+		t, err := j.CountLoad(ctx, j.Backfill, j.source)
+		if err != nil {
+			err = &unreadableError{err}
+		}
+		return t, err
+	}
+	what := "the load of " + j.Table
+	switch {
+	case j.Reason == GoneRows && j.source.OnDelete == change.Ignore:
+		return false, nil
+	case j.Reason == GoneRows:
+		count, what = j.tallyGone, "what on_delete says of rows that are gone from "+j.Table
+	case j.CountLoad == nil:
 		return false, nil
 	}
-	s.loads.waiting([]ledger.Backfill{b}, "for its records to be counted")
+	digest := digestOf("load", strconv.FormatInt(j.ID, 10), j.Table, j.Object, j.Match, j.SourceHashes[j.source.Index])
+	if j.gate.passes(func() string { return digest }) {
+		return false, nil
+	}
+	waiting := []ledger.Backfill{j.Backfill}
+	j.loads.waiting(waiting, "for its records to be counted")
 	var t Tally
 	err := turning(ctx, func() (err error) {
-		t, err = s.CountLoad(ctx, b, source)
+		t, err = count(ctx)
 		return err
 	})
 	if err != nil {
-		return false, &unreadableError{err}
+		return false, err
 	}
-	if t.Records <= *s.HoldAbove {
-		s.loads.waiting([]ledger.Backfill{b}, "")
+	if t.Records <= *j.HoldAbove {
+		j.loads.waiting(waiting, "")
 		return false, nil
 	}
-	s.loads.waiting([]ledger.Backfill{b}, "for pgcrm resume "+digest)
-	h := &held{Held: ledger.Held{Digest: digest, Backfill: b.ID, Records: t.Records, Samples: t.Samples, HeldAt: s.Now()}}
-	return true, s.persist(ctx, "hold", func() error { return s.noteHeld(ctx, h, "the load of "+b.Table) })
+	j.loads.waiting(waiting, "for pgcrm resume "+digest)
+	h := &held{Held: ledger.Held{Digest: digest, Backfill: j.ID, Records: t.Records, Samples: t.Samples, HeldAt: j.Now()}}
+	return true, j.persist(ctx, "hold", func() error { return j.noteHeld(ctx, h, what) })
 }

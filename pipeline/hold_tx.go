@@ -136,12 +136,15 @@ func (s *session) leftOutside(a *sink.Add) {
 	if !w.on || int64(len(w.outside)) > *s.HoldAbove {
 		return
 	}
-	p := a.Patch
-	e := &sink.Entry{
+	w.pending = append(w.pending, versionOf(a.Patch, a.Pos))
+}
+
+// versionOf is the version that a change alone makes.
+func versionOf(p *change.Patch, pos change.Position) *sink.Entry {
+	return &sink.Entry{
 		Source: p.Source, Key: string(p.Key), OldKey: string(p.OldKey), Row: string(p.Row), Props: slices.Clone(p.Props),
-		Rejection: p.Rejection, Gone: p.Gone, GoneOnly: p.Gone, First: a.Pos, Newest: a.Pos,
+		Rejection: p.Rejection, Gone: p.Gone, GoneOnly: p.Gone, First: pos, Newest: pos,
 	}
-	w.pending = append(w.pending, e)
 }
 
 // weighOutside counts the changes that the queue had no room for.

@@ -199,7 +199,7 @@ func (s *session) load(ctx context.Context, b ledger.Backfill) error {
 	err := j.look(ctx)
 	if err == nil {
 		var waits bool
-		if waits, err = s.holdLoad(ctx, b, source); waits {
+		if waits, err = j.mustWait(ctx); waits {
 			return err
 		}
 	}

@@ -121,11 +121,11 @@ var mutants = []mutant{
 	),
 	breaking(
 		"rows that alter nothing are counted", "pipeline/hold.go",
-		"return slots, len(slots) > 0 || a.renames()", "return slots, true",
+		"return slots, len(slots) > 0 || renames", "return slots, true",
 	),
 	breaking(
 		"a load begins before a person lets it", "pipeline/hold_load.go",
-		"	return true, s.persist", "	return false, s.persist",
+		"	return true, j.persist", "	return false, j.persist",
 	),
 	breaking(
 		"no redo before sending", "pipeline/session.go",

@@ -175,3 +175,64 @@ func TestAChangeLargerThanTheBufferWaitsForAPerson(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// Rows that a resync finds to be gone wait for a person where they are more than is
+// let go unasked, through a kill -9, while all else goes on; what is put back by
+// then is left as it is.
+func TestRowsThatAreGoneWaitForAPerson(t *testing.T) {
+	t.Parallel()
+	w := newPGWorld(t)
+	newResyncWorld(t, w, 12)
+	p := w.start()
+	w.arrives(p, 12, "name=first")
+	w.loaded(p)
+	if code := p.stop(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	url := w.listening()
+	w = w.with("PGCRM_HOLD_ABOVE=4")
+	w.exec(`DELETE FROM accounts WHERE id <= 5; UPDATE accounts SET name = 'missed' WHERE id = 12`)
+	w.exec(`SELECT pg_drop_replication_slot($1)`, w.name)
+
+	p = w.start()
+	held := w.heldNow(p, url)
+	if held.Records != 5 || len(held.Samples) != 5 || !strings.Contains(held.What, "gone from public.accounts") || !strings.Contains(held.Samples[0], "archived") {
+		t.Errorf("held is %+v", held)
+	}
+	w.arrives(p, 12, "name=missed")
+	p.kill()
+	w.slotIsFree()
+	p = w.start()
+	if again := w.heldNow(p, url); again.Digest != held.Digest || again.Records != 5 {
+		t.Errorf("held was %+v before the kill, and is %+v", held, again)
+	}
+	w.exec(`INSERT INTO accounts VALUES (2, 'back')`)
+	w.arrives(p, 2, "name=back")
+	for _, id := range []int{1, 3, 4, 5} {
+		if why := w.lacks(id, "name=first"); why != "" {
+			t.Errorf("while held: %s", why)
+		}
+	}
+	code, out, errs := run(t, w.environ(), "resume")
+	if code != 0 || !strings.Contains(out, "on_delete of rows that are gone from public.accounts") || !strings.Contains(out, "account_id=") {
+		t.Errorf("exit code %d, it lists:\n%s%s", code, out, errs)
+	}
+	if code, out, errs := run(t, w.environ(), "resume", held.Digest); code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	eventually(t, patience, func() string {
+		p.alive()
+		if n := w.portal.Count("companies"); n != 8 {
+			return fmt.Sprintf("%d companies are left, not 8", n)
+		}
+		return ""
+	})
+	w.loaded(p)
+	w.arrives(p, 2, "name=back")
+	if n := w.portal.Count("companies"); n != 8 {
+		t.Errorf("%d companies are left, not 8", n)
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
