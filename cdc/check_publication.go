@@ -50,6 +50,13 @@ func (c *checks) publicationSuits(ctx context.Context) error {
 			c.note(name, "", "publication %s has a row filter on %s, WHERE %s: a row that leaves it counts as deleted", quote(p.Name), rel, t.RowFilter)
 		}
 	}
+	// Another mapping may share the publication, so nothing leaves it by itself.
+	for _, t := range p.Tables {
+		if p.Ours && !slices.ContainsFunc(c.rels, func(rel *change.Relation) bool { return rel.OID == t.OID }) {
+			c.note(name, fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", quote(p.Name), t.Name),
+				"publication %s has %s, which this mapping does not read: its rows leave the database for nothing, and it cannot be without a replica identity", quote(p.Name), t.Name)
+		}
+	}
 	return nil
 }
 

@@ -131,15 +131,22 @@ func (c *checks) failoverKeepsIt(ctx context.Context) error {
 		return nil
 	}
 	var standbys int
-	var physical []string
+	var physical, absent []string
 	var waited *string
 	err := c.conn.QueryRow(ctx, `SELECT
 		(SELECT count(*) FROM pg_stat_get_wal_senders() w WHERE NOT EXISTS (
 			SELECT FROM pg_replication_slots s WHERE s.active_pid = w.pid AND s.slot_type = 'logical') AND w.state = 'streaming'),
 		ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical' ORDER BY 1),
-		current_setting('synchronized_standby_slots', true)`).Scan(&standbys, &physical, &waited)
+		current_setting('synchronized_standby_slots', true),
+		ARRAY(SELECT n FROM unnest(string_to_array(replace(current_setting('synchronized_standby_slots', true), '"', ''), ',')) AS names(n)
+			WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name::text = trim(n) AND active))`).Scan(&standbys, &physical, &waited, &absent)
 	if err != nil {
 		return fmt.Errorf("look for standbys: %w", err)
+	}
+	if len(absent) > 0 && (c.slot == nil || c.slot.Failover) {
+		c.note(name, "bring the standbys back, or take their slots out of the setting: "+c.vendor.set("synchronized_standby_slots", "...", false),
+			"no standby uses %s, which synchronized_standby_slots names: until one does the server sends no change", strings.TrimSpace(strings.Join(absent, ",")))
+		return nil
 	}
 	if standbys == 0 && len(physical) == 0 {
 		c.good(name, "no standby is seen, none needs the slot")

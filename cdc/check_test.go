@@ -116,6 +116,19 @@ func TestCheckOfWhatOthersPublish(t *testing.T) {
 	expect(t, list, "publication", Note, "has a row filter on public.t, WHERE (id > 7)")
 }
 
+func TestCheckOfATableThatIsMappedNoLonger(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`, `CREATE TABLE "Old one" (id int PRIMARY KEY)`)
+	d.publish("t", "Old one")
+	expect(t, d.check(nil, "t"), "publication", Note, `has public."Old one", which this mapping does not read`)
+	expect(t, d.check(nil, "t"), "publication", Note, `: ALTER PUBLICATION "My ""pub""" DROP TABLE public."Old one"`)
+	for _, f := range d.check(nil, "t", "Old one") {
+		if f.Name == "publication" && f.Level != Good {
+			t.Errorf("with both mapped: %s", f.Line())
+		}
+	}
+}
+
 func TestCheckOfASlotThatMayBeLost(t *testing.T) {
 	server := pgtest.New(t, "max_slot_wal_keep_size", "16MB", "max_wal_size", "64MB")
 	d := databaseOn(t, server)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,9 @@ type Slot struct {
 	// may see that.
 	ActiveSince       time.Time
 	ActiveApplication string
+	// WaitsForStandby tells that the server holds changes back until a standby has
+	// them (17 and later).
+	WaitsForStandby bool
 
 	// ConfirmedFlush is what was confirmed: lag is counted from here. Zero while
 	// the slot is still being created.
@@ -83,10 +87,19 @@ func (s *Slot) Health() string {
 	case s.WALStatus == "unreserved":
 		return "about to be lost: the log it needs may be removed at the next checkpoint"
 	case s.WALStatus == "extended":
-		return "behind: it keeps more log than max_wal_size, which is allowed"
+		return "behind: it keeps more log than max_wal_size, which is allowed" + s.heldBack()
+	case s.WaitsForStandby:
+		return strings.TrimPrefix(s.heldBack(), "; ")
 	default:
 		return "good"
 	}
+}
+
+func (s *Slot) heldBack() string {
+	if !s.WaitsForStandby {
+		return ""
+	}
+	return "; held back: the server sends no change before the standbys that synchronized_standby_slots names have it"
 }
 
 func (s *Slot) lossReason() string {
@@ -110,6 +123,7 @@ SELECT to_jsonb(s) || jsonb_build_object(
 	'current_lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
 	'holder_since', a.backend_start,
 	'holder_application', a.application_name,
+	'holder_waits', a.wait_event,
 	'spilled', (SELECT t.spill_bytes FROM pg_stat_replication_slots t WHERE t.slot_name = s.slot_name))
 FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
 WHERE s.slot_name = `
@@ -133,6 +147,7 @@ type slotRow struct {
 	CurrentLSN         string     `json:"current_lsn"`
 	HolderSince        *time.Time `json:"holder_since"`
 	HolderApplication  string     `json:"holder_application"`
+	HolderWaits        string     `json:"holder_waits"`
 	Spilled            int64      `json:"spilled"`
 }
 
@@ -164,7 +179,8 @@ func parseSlot(row []byte) (Slot, error) {
 	s := Slot{
 		Name: r.SlotName, Plugin: r.Plugin, Database: r.Database, Temporary: r.Temporary,
 		Active: r.Active, ActivePID: r.ActivePID, ActiveApplication: r.HolderApplication,
-		WALStatus: r.WALStatus, SafeWALSize: r.SafeWALSize, TwoPhase: r.TwoPhase,
+		WaitsForStandby: r.HolderWaits == "WaitForStandbyConfirmation",
+		WALStatus:       r.WALStatus, SafeWALSize: r.SafeWALSize, TwoPhase: r.TwoPhase,
 		InvalidationReason: r.InvalidationReason, Failover: r.Failover, Synced: r.Synced, SpilledBytes: r.Spilled,
 	}
 	if r.HolderSince != nil {

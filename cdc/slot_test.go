@@ -1,10 +1,13 @@
 package cdc
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/internal/pgtest"
 )
 
@@ -165,6 +168,56 @@ func TestFailoverSlot(t *testing.T) {
 	if changed, err := EnsureFailover(d.ctx, d.cfg); changed || err != nil {
 		t.Errorf("again: %v, %v", changed, err)
 	}
+}
+
+// TestAStandbyThatIsAwayHoldsChangesBack: the server waits for it, says nothing
+// else of it than in its own log, and is not taken for dead.
+func TestAStandbyThatIsAwayHoldsChangesBack(t *testing.T) {
+	server := pgtest.New(t)
+	d := databaseOn(t, server)
+	if d.version() < 170000 {
+		t.Skip("synchronized_standby_slots came with 17")
+	}
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`, `SELECT pg_create_physical_replication_slot('standby_1', true)`)
+	d.publish("t")
+	d.exec(`ALTER SYSTEM SET synchronized_standby_slots = standby_1`, `SELECT pg_reload_conf()`)
+	s := d.open(0)
+	s.silence.bound = time.Second
+	ctx, cancel := context.WithCancel(d.ctx)
+	ended := make(chan error, 1)
+	changes := 0
+	go func() {
+		for {
+			ev, err := s.Next(ctx)
+			if err != nil {
+				ended <- err
+				return
+			}
+			if ev.Kind == change.Insert {
+				changes++
+			}
+		}
+	}()
+	for seen := 0; seen < 300; { // through several times the bound
+		d.exec(`INSERT INTO t SELECT coalesce(max(id), 0) + 1 FROM t`)
+		if slot := d.slot(); slot.WaitsForStandby && strings.Contains(slot.Health(), "held back") {
+			seen++
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	expect(t, d.check(nil, "t"), "failover", Note, "no standby uses standby_1, which synchronized_standby_slots names")
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the stream ended with %v", err)
+	}
+	before := changes
+	d.exec(`ALTER SYSTEM RESET synchronized_standby_slots`, `SELECT pg_reload_conf()`, `INSERT INTO t VALUES (-1)`)
+	all, _ := d.until(s, "(-1)")
+	var rows int
+	if err := d.conn.QueryRow(d.ctx, `SELECT count(*) FROM t`).Scan(&rows); err != nil || before+len(all) != rows {
+		t.Errorf("%d and %d changes of %d rows, %v", before, len(all), rows, err)
+	}
+	expect(t, d.check(nil, "t"), "failover", Note, "synchronized_standby_slots = 'standby_1'")
 }
 
 func TestSetupSQL(t *testing.T) {

@@ -66,6 +66,28 @@ func TestStreamTellsEveryKindOfChange(t *testing.T) {
 	}
 }
 
+// TestAPreparedTransactionComesWhenItIsCommitted, also where a keepalive from in
+// between was confirmed and the stream began anew.
+func TestAPreparedTransactionComesWhenItIsCommitted(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	d.publish("t")
+	s := d.open(0)
+	d.exec(`BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION '` + d.cfg.Slot + `'`)
+	d.exec(`INSERT INTO t VALUES (2)`)
+	if got, _ := d.transaction(s); len(got) != 1 || got[0] != "1 insert public.t (2)" {
+		t.Error(got)
+	}
+	confirmed := d.progress(s)
+	s.Confirm(confirmed)
+	d.close(s)
+	s = d.open(confirmed)
+	d.exec(`COMMIT PREPARED '` + d.cfg.Slot + `'`)
+	if got, _ := d.transaction(s); len(got) != 1 || got[0] != "1 insert public.t (1)" {
+		t.Error(got)
+	}
+}
+
 func TestUnchangedTOASTIsNeitherNullNorEmpty(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(
