@@ -22,6 +22,9 @@ type Watched struct {
 	Tables map[Name]Membership
 	// Restored are the statements that were run to publish again what was not.
 	Restored []string
+	// Released are the statements that took tables out which, while published, have
+	// the application's own UPDATE and DELETE fail.
+	Released []string
 	// Problems keep tables from being followed: one line each, with its mend.
 	Problems []string
 	// Absent says of tables that columns are missing which are read, and what
@@ -80,7 +83,8 @@ const restorePatience = 2 * time.Second
 // made anew is no longer in the publication, and from Postgres 18 on not even a
 // publication that is gone stops it. What is missing is restored where the
 // publication is pgcrm's own or is gone altogether, as [EnsurePublication] would;
-// else it is a problem.
+// else it is a problem. So is a table that has lost its replica identity, which is
+// taken out until it has one again.
 func WatchPublication(ctx context.Context, conn *pgx.Conn, cfg Config, tables []Name, columns func(Name) []string) (Watched, error) {
 	w := Watched{Tables: map[Name]Membership{}, Absent: map[Name]string{}}
 	found, err := findTables(ctx, conn, tables)
@@ -99,8 +103,8 @@ func WatchPublication(ctx context.Context, conn *pgx.Conn, cfg Config, tables []
 			rels = append(rels, &change.Relation{OID: t.oid, Schema: name.Schema, Name: name.Table})
 		}
 	}
-	if len(rels) == 0 {
-		return w, nil
+	if rels, err = w.release(ctx, conn, cfg, rels); err != nil || len(rels) == 0 {
+		return w, err
 	}
 	listed := columns
 	if !cfg.ListColumns {
@@ -110,6 +114,55 @@ func WatchPublication(ctx context.Context, conn *pgx.Conn, cfg Config, tables []
 		return w, err
 	}
 	return w, w.members(ctx, conn, cfg, rels, columns)
+}
+
+// release takes out of a publication of pgcrm's own the tables that cannot be
+// published without disturbing the application, and returns the others.
+func (w *Watched) release(ctx context.Context, conn *pgx.Conn, cfg Config, rels []*change.Relation) (kept []*change.Relation, err error) {
+	facts, err := readTableFacts(ctx, conn, rels)
+	if err != nil {
+		return nil, err
+	}
+	p, _, err := DescribePublication(ctx, conn, cfg.Publication)
+	if err != nil {
+		return nil, err
+	}
+	for _, rel := range rels {
+		fact := facts.byOID[rel.OID]
+		failing := slices.Concat(fact.unidentified, fact.generated)
+		if len(failing) == 0 {
+			kept = append(kept, rel)
+			continue
+		}
+		sql := fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", quote(p.Name), quoteTable(rel))
+		published := p.Table(rel.OID) != nil
+		if published && p.Ours && p.Owned {
+			switch err := patiently(ctx, conn, sql); {
+			case err == nil:
+				w.Released, published = append(w.Released, sql), false
+			case !errors.As(err, new(*pgconn.PgError)):
+				return nil, err
+			}
+		}
+		now := "its changes are not followed until it has one"
+		if published {
+			now = "the application's own UPDATE and DELETE of it fail (" + sql + " ends that)"
+		}
+		w.Problems = append(w.Problems, fmt.Sprintf("table %s has no replica identity that can be published: %s; ALTER TABLE %s ADD PRIMARY KEY (...), or REPLICA IDENTITY FULL where no column is generated",
+			failing[0], now, failing[0]))
+	}
+	return kept, nil
+}
+
+// patiently runs a statement that waits for no lock long.
+func patiently(ctx context.Context, conn *pgx.Conn, sql string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = "+milliseconds(restorePatience)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sql)
+		return err
+	})
 }
 
 // restore makes the publication suit, or says what would.

@@ -51,6 +51,9 @@ func TestWatchPublication(t *testing.T) {
 		{"and back", []string{`ALTER TABLE t RENAME u TO v`}, "", "", false, false},
 		{"a column made anew", []string{`ALTER TABLE t DROP v, ADD v text`}, "", "", true, false},
 		{"a column retyped", []string{`ALTER TABLE t ALTER v TYPE int USING length(v)`}, "", "", true, false},
+		{"without a key", []string{`ALTER TABLE t DROP CONSTRAINT t_pkey`}, "", "table public.t has no replica identity that can be published: its changes are not followed until it has one; ALTER TABLE public.t ADD PRIMARY KEY", false, false},
+		{"still without", []string{`UPDATE t SET v = 1`}, "", "has no replica identity", false, false},
+		{"with a key again", []string{`ALTER TABLE t ADD PRIMARY KEY (id)`}, `ADD TABLE "public"."t"`, "", true, true},
 		{"rewritten", []string{`VACUUM FULL t`}, "", "", false, false},
 		{"and truncated", []string{`TRUNCATE t`}, "", "", false, false},
 	} {
@@ -105,6 +108,14 @@ func TestWatchPublicationOfOthers(t *testing.T) {
 	d.exec(`CREATE TABLE t (id int PRIMARY KEY, v text, w text)`, `CREATE TABLE other (id int PRIMARY KEY)`,
 		`CREATE PUBLICATION `+quote(d.cfg.Publication)+` FOR TABLE t, other`)
 	before := d.watch()
+	d.exec(`ALTER TABLE t DROP CONSTRAINT t_pkey`)
+	if w := d.watch(); len(w.Released) > 0 || len(w.Problems) != 1 || !strings.Contains(w.Problems[0], `fail (ALTER PUBLICATION "My ""pub""" DROP TABLE "public"."t" ends that)`) {
+		t.Errorf("%+v", w)
+	}
+	d.exec(`ALTER TABLE t ADD PRIMARY KEY (id)`)
+	if w := d.watch(); len(w.Problems) > 0 || w.Tables[Name{"public", "t"}] != before.Tables[Name{"public", "t"}] {
+		t.Errorf("%+v", w)
+	}
 	d.exec(`ALTER PUBLICATION ` + quote(d.cfg.Publication) + ` DROP TABLE t`)
 	if w := d.watch(); len(w.Restored) > 0 || len(w.Problems) != 1 || !strings.Contains(w.Problems[0], `let its owner run ALTER PUBLICATION "My ""pub""" ADD TABLE "public"."t"`) {
 		t.Errorf("%+v", w)

@@ -41,6 +41,9 @@ func (s *status) publication(ctx context.Context) (seen cdc.Watched, err error) 
 	if seen, err = s.watched(ctx); err != nil {
 		return seen, err
 	}
+	for _, sql := range seen.Released {
+		s.r.log.Warn("publication_released", "sql", sql, "reason", "without a replica identity the application's own UPDATE and DELETE fail while the table is published")
+	}
 	for _, sql := range seen.Restored {
 		s.r.log.Warn("publication_restored", "sql", sql)
 	}

@@ -88,6 +88,41 @@ func TestPGRowsDeletedWhileATableIsNotPublished(t *testing.T) {
 	}
 }
 
+// TestPGATableThatLosesItsKeyIsLeftToTheApplication: while it is published its own
+// UPDATE and DELETE fail.
+func TestPGATableThatLosesItsKeyIsLeftToTheApplication(t *testing.T) {
+	t.Parallel()
+	w := newPGWorld(t)
+	w.seed(3)
+	w.env["PGCRM_MAPPING"] = strings.Replace(pgMapping, "    properties:", "    on_delete: archive\n    properties:", 1)
+	w.exec(`INSERT INTO accounts SELECT i, 'first' FROM generate_series(1, 3) i`)
+	url := w.listening()
+	p := w.start()
+	w.arrives(p, 3, "name=first")
+	w.loaded(p)
+	key := w.query(`SELECT quote_ident(conname) FROM pg_constraint WHERE conrelid = 'accounts'::regclass AND contype = 'p'`)
+	w.exec(`ALTER TABLE accounts DROP CONSTRAINT ` + key)
+	eventually(t, patience, func() string {
+		p.alive()
+		if _, err := w.conn.Exec(t.Context(), `UPDATE accounts SET name = 'without a key' WHERE id = 1`); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	w.exec(`DELETE FROM accounts WHERE id = 2`)
+	w.says(p, url+"/readyz", 503, "public.accounts has no replica identity", "ADD PRIMARY KEY")
+	w.exec(`ALTER TABLE accounts ADD PRIMARY KEY (id)`)
+	w.arrives(p, 1, "name=without a key")
+	w.archived(p, 2)
+	w.says(p, url+"/readyz", 200)
+	w.exec(`UPDATE accounts SET name = 'live' WHERE id = 3`)
+	w.arrives(p, 3, "name=live")
+	w.settles(p)
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestPGAPublicationOfOthersIsReported(t *testing.T) {
 	t.Parallel()
 	w := newPGWorld(t)
