@@ -131,7 +131,7 @@ func (s *session) forgetChunk(ctx context.Context, source *change.Source, c ledg
 		settlement.Deliveries = append(settlement.Deliveries, d)
 		if s.unclean && s.LateWindow > 0 {
 			// Requests may be under way still that carry them.
-			settlement.Doubts = append(settlement.Doubts, ledger.Doubt{Source: source, Row: r.Row, Until: s.Now().Add(s.LateWindow)})
+			settlement.Doubts = append(settlement.Doubts, ledger.Doubt{Source: source, Row: r.Row, Key: r.Key, Until: s.Now().Add(s.LateWindow)})
 		}
 	}
 	return s.Ledger.Settle(ctx, settlement)

@@ -187,7 +187,7 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 		settlement.Letters = append(settlement.Letters, o.letters...)
 		if o.late && o.delivery != nil && s.LateWindow > 0 {
 			for row := range o.entry.Rows {
-				settlement.Doubts = append(settlement.Doubts, ledger.Doubt{Source: row.Source, Row: row.Row, Until: o.answered.Add(s.LateWindow)})
+				settlement.Doubts = append(settlement.Doubts, ledger.Doubt{Source: row.Source, Row: row.Row, Key: o.entry.Key, Until: o.answered.Add(s.LateWindow)})
 			}
 		}
 	}

@@ -26,8 +26,7 @@ import (
 
 var (
 	chaosSeed     = flag.Uint64("chaos-seed", 0, "seed of the chaos test; 0 takes a new one and prints it")
-	chaosFor      = flag.Duration("chaos-for", 0, "how long the chaos test goes on; 0 leaves it out")
-	chaosReuse    = flag.Bool("chaos-reuse", false, "rows of the chaos test take keys that another row had before")
+	chaosFor      = flag.Duration("chaos-for", 20*time.Second, "how long the chaos test goes on")
 	chaosPatience = flag.Duration("chaos-patience", 2*time.Minute, "how long the chaos test waits for the CRM to catch up")
 )
 
@@ -116,9 +115,6 @@ const chaosMapping = killMapping + `
 // value written to another row's record, or a position beyond what the CRM held.
 // A process that had begun its work never ended by itself.
 func TestChaos(t *testing.T) {
-	if *chaosFor == 0 {
-		t.Skip("it still finds what ARCHITECTURE.md names as not shown; run it by make chaos")
-	}
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a server")
@@ -513,7 +509,7 @@ func (c *chaos) calm() {
 func (c *chaos) changePeople(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(c.seed, 55))
 	var conn *pgx.Conn
-	for n := 0; ctx.Err() == nil; n++ {
+	for ctx.Err() == nil {
 		if conn == nil || conn.IsClosed() {
 			var err error
 			if conn, err = pgx.Connect(ctx, c.url); err != nil {
@@ -527,10 +523,6 @@ func (c *chaos) changePeople(ctx context.Context) {
 		case 0:
 			set = fmt.Sprintf("note = 'row%d ' || %s", id, big(rng))
 		case 1:
-			if !*chaosReuse { // see what is not shown yet in ARCHITECTURE.md
-				set = fmt.Sprintf("email = 'p%d'", 1000+n)
-				break
-			}
 			// Of as many keys as rows again, one that nobody has now.
 			set = fmt.Sprintf("email = coalesce((SELECT 'p' || k FROM generate_series(1, %d) k WHERE 'p' || k NOT IN (SELECT email FROM people) ORDER BY (k * %d) %% 101 LIMIT 1), email)",
 				2*chaosPeople, 1+rng.IntN(100))
@@ -617,7 +609,9 @@ func (c *chaos) checkWrites() {
 			if !strings.Contains(mapped, " "+p.Name+" ") {
 				c.Errorf("write %d sets %s", e.Seq, p.Name)
 			}
-			if p.Name == "person_note" {
+			// A late request meets whoever has the match value by then; what it did
+			// there is made good, which differs tells.
+			if p.Name == "person_note" && !e.Late {
 				row, _, _ := strings.Cut(p.Value, " ")
 				if before := rowOf[e.ID]; before != "" && before != row {
 					c.Errorf("write %d gives %s's note to the record of %s", e.Seq, row, before)
