@@ -88,6 +88,14 @@ func connectReplication(ctx context.Context, cfg Config) (*pgconn.PgConn, *frame
 	pc.RuntimeParams["replication"] = "database"
 	pc.RuntimeParams["wal_sender_timeout"] = milliseconds(cfg.walSenderTimeout())
 
+	dial := dialer(pc.ConnectTimeout).DialContext
+	pc.DialFunc = watch.dial(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return gulping(conn)
+	})
 	byConn := map[io.Writer]*frames{} // one for each address tried
 	pc.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		f := newFrames(r)
@@ -145,7 +153,7 @@ func (c Config) prepare(pc *pgconn.Config) *watch {
 		pc.ConnectTimeout = connectTimeout
 	}
 	w := &watch{cfg: c, after: orDefault(c.querySilence, querySilence)}
-	pc.DialFunc = w.dial(dialer(pc.ConnectTimeout))
+	pc.DialFunc = w.dial(dialer(pc.ConnectTimeout).DialContext)
 	log := c.logger()
 	pc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		log.Debug("notice from postgres", "severity", n.Severity, "message", n.Message)

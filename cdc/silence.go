@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -104,9 +105,19 @@ func (w *watch) begin(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-func (w *watch) dial(d *net.Dialer) pgconn.DialFunc {
+// unwatch leaves a connection to a stream, which listens for itself.
+func unwatch(conn net.Conn) {
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn()
+	}
+	if watched, ok := conn.(*watchedConn); ok {
+		watched.watch.pid.Store(0)
+	}
+}
+
+func (w *watch) dial(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := d.DialContext(ctx, network, address)
+		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

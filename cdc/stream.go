@@ -66,6 +66,7 @@ func newStream(cfg Config, conn *pgconn.PgConn, f *frames, server Server, start 
 		cfg:       cfg,
 	}
 	s.confirmed.Store(uint64(start))
+	unwatch(conn.Conn())
 	return s
 }
 
