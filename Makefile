@@ -93,7 +93,7 @@ SEED := 0
 ## chaos: everything that can go wrong at once, for MINUTES; SEED=N repeats a run that failed
 chaos:
 	go test ./pipeline -count=1 -timeout 0 -run TestCrashAndReplay -chaos.for $$(( $(MINUTES) * 12 ))s -chaos.first $(SEED)
-	go test ./internal/e2e -count=1 -timeout 0 -run TestChaos -v -chaos-seed=$(SEED) -chaos-for=$(MINUTES)m
+	go test ./internal/e2e -count=1 -timeout 0 -run TestChaos -v -chaos-seed=$(SEED) -chaos-for=$(MINUTES)m -chaos-patience=10m
 
 ## failpoints: crash, and meet an error, between every two durable steps
 failpoints:
