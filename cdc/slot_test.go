@@ -220,6 +220,26 @@ func TestAStandbyThatIsAwayHoldsChangesBack(t *testing.T) {
 	expect(t, d.check(nil, "t"), "failover", Note, "synchronized_standby_slots = 'standby_1'")
 }
 
+func TestSpilledBytesAreTold(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY, v text)`, `ALTER DATABASE `+d.conn.Config().Database+` SET logical_decoding_work_mem = '64kB'`)
+	d.publish("t")
+	s := d.open(0)
+	d.exec(`INSERT INTO t VALUES (0, 'small')`)
+	d.transaction(s)
+	if got := d.slot().SpilledBytes; got != 0 {
+		t.Errorf("%d bytes of a small transaction", got)
+	}
+	d.exec(`INSERT INTO t SELECT g, repeat('x', 200) FROM generate_series(1, 2000) g`)
+	d.transaction(s)
+	d.close(s)
+	for d.slot().SpilledBytes == 0 {
+		if d.ctx.Err() != nil {
+			t.Fatal("nothing is told of a large transaction")
+		}
+	}
+}
+
 func TestSetupSQL(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(`CREATE SCHEMA "Sales"`, `CREATE TABLE "Sales"."Acc" (id int PRIMARY KEY)`, `CREATE TABLE t (id int PRIMARY KEY)`)

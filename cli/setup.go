@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -280,8 +281,12 @@ func establish(ctx context.Context, db cdc.Config, book *ledger.Ledger, found *s
 	}
 	defer conn.Close(ctx)
 	if known {
-		if _, ok, err := cdc.SlotInfo(ctx, conn, db.Slot); err != nil || !ok {
+		slot, ok, err := cdc.SlotInfo(ctx, conn, db.Slot)
+		if err != nil || !ok {
 			return cmp.Or[error](err, &cdc.SlotMissingError{Slot: db.Slot})
+		}
+		if err := notAnothers(ctx, book, found.mapping, slot); err != nil {
+			return err
 		}
 	}
 	created, err := cdc.EnsurePublication(ctx, conn, db.Publication, found.relations, listed(db, found.mapping))
@@ -325,6 +330,27 @@ func recognise(ctx context.Context, book *ledger.Ledger, in ledger.Instance) (kn
 	}
 	in.Timeline, in.FlushedEnd = state.Instance.Timeline, math.MaxUint64
 	return true, state.Admit(in)
+}
+
+// notAnothers refuses to stand by for an instance at work that maps none of the
+// same tables. Instances of one set-up may differ while a new mapping is rolled
+// out; this one would wait for ever, or take over what it knows nothing of.
+func notAnothers(ctx context.Context, book *ledger.Ledger, m *mapping.Mapping, slot cdc.Slot) error {
+	hashes, err := book.SourceHashes(ctx)
+	if err != nil || !slot.Active || len(hashes) == 0 {
+		return err
+	}
+	var theirs []string
+	for _, h := range hashes {
+		if slices.ContainsFunc(m.Sources(), func(s *change.Source) bool { return s.Table == h.Table }) {
+			return nil
+		}
+		if !slices.Contains(theirs, h.Table) {
+			theirs = append(theirs, h.Table)
+		}
+	}
+	return &wrongError{lines: []string{fmt.Sprintf("an instance with another mapping (%s) is at work on slot %s, process %d: give this set-up its own PGCRM_NAME, "+
+		"or stop that instance first if this mapping is to replace it", strings.Join(theirs, ", "), slot.Name, slot.ActivePID)}}
 }
 
 // serverVersion puts server_version_num in words.

@@ -228,6 +228,23 @@ func TestRefusesStrangers(t *testing.T) {
 		pgtest.Exec(t, other, oneTable)
 		w.with("PGCRM_DATABASE_URL=" + other).refuses("PGCRM_SLOT: …belongs to database…choose another name")
 	})
+	t.Run("mapping", func(t *testing.T) {
+		t.Parallel()
+		w := oneWorld(t)
+		p := w.start()
+		w.streams(p)
+		w.exec("CREATE TABLE places (id int PRIMARY KEY, city text)")
+		other := w.with("PGCRM_MAPPING=" + strings.NewReplacer("accounts:", "places:", "name: name", "city: city", "plan: plan", "", "seats: seats", "").Replace(oneMapping))
+		other.refuses("another mapping (public.accounts) is at work on slot " + w.name + "…PGCRM_NAME")
+		if got := w.query("SELECT string_agg(tablename::text, ',') FROM pg_publication_tables WHERE pubname = $1", w.name); got != "accounts" {
+			t.Errorf("%s are published", got)
+		}
+		if code := p.stop(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		// Once nobody is at work it is a change of the mapping.
+		other.runsOnce()
+	})
 	t.Run("dropped slot", func(t *testing.T) {
 		t.Parallel()
 		w := oneWorld(t)
