@@ -42,7 +42,7 @@ func (x *Mapper) newBinding(rel *change.Relation) *binding {
 			if retyped == nil {
 				retyped = x.retyped(table, rel)
 			}
-			if retyped != nil {
+			if retyped != nil && len(retyped[i].wrong) == 0 {
 				b.runners[i] = newRunner(retyped[i])
 				columns, unfit = b.runners[i].fit(rel)
 			}
@@ -161,8 +161,12 @@ func described(t *change.Type) bool {
 }
 
 // Unfit says why the mapping behind a source cannot map rows of its table as the
-// catalog describes it now; empty where it can. Any goroutine may ask.
+// catalog describes it now, or waits for properties; empty where it can. Any
+// goroutine may ask.
 func (x *Mapper) Unfit(src *change.Source, table *change.Relation) string {
+	if why := x.m.Waits(src); why != "" {
+		return why
+	}
 	b := x.m.Mapper().newBinding(table)
 	for i, r := range b.runners {
 		if r.source == src {
@@ -172,8 +176,9 @@ func (x *Mapper) Unfit(src *change.Source, table *change.Relation) string {
 	return ""
 }
 
-// retyped compiles the mapping for the types that the relation's columns have;
-// nil where it does not take them, or where they are not known.
+// retyped compiles the mappings of a table for the types that the relation's
+// columns have; nil where those are not known. What is wrong with a plan says
+// whether it takes them.
 func (x *Mapper) retyped(table TableName, rel *change.Relation) []*plan {
 	was := x.m.relations[table]
 	if was == nil {
@@ -201,13 +206,9 @@ func (x *Mapper) retyped(table TableName, rel *change.Relation) []*plan {
 			relations = append(relations, other)
 		}
 	}
-	m, err := x.m.recompile(append(relations, &now))
-	if err != nil {
-		return nil
-	}
-	plans := m.plans[table]
-	for _, p := range plans {
+	all := compileAll(x.m.file, append(relations, &now), x.plans.properties).plans.byTable[table]
+	for _, p := range all {
 		p.source = x.m.sources[p.source.Index]
 	}
-	return plans
+	return all
 }

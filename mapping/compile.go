@@ -17,12 +17,30 @@ import (
 // portal that is not known, and a relation without columns for a table that is
 // there and could not be described. The Mapping is then of no use.
 func Compile(f *File, relations []*change.Relation, properties map[string][]Property) (*Mapping, error) {
+	c := compileAll(f, relations, properties)
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	if c.warn.err() != nil {
+		c.m.warnings = c.warn.list
+	}
+	c.m.hash = hashOf(c.plans)
+	c.m.file, c.m.relations = f, c.relations
+	c.plans.definitions = c.m.definitions(properties)
+	c.m.now.Store(c.plans)
+	return c.m, nil
+}
+
+// compileAll is Compile for what suits and what does not: of each plan it is known
+// what is wrong with it.
+func compileAll(f *File, relations []*change.Relation, properties map[string][]Property) *compiler {
 	c := &compiler{
 		report:     &report{file: f.name, lines: f.lines},
 		warn:       &report{file: f.name, lines: f.lines},
 		relations:  map[TableName]*change.Relation{},
 		properties: map[string]map[string]*Property{},
-		m:          &Mapping{plans: map[TableName][]*plan{}},
+		m:          &Mapping{},
+		plans:      &plans{byTable: map[TableName][]*plan{}, properties: properties},
 
 		noDatabase: relations == nil,
 		noPortal:   properties == nil,
@@ -45,16 +63,7 @@ func Compile(f *File, relations []*change.Relation, properties map[string][]Prop
 			c.mapping(t.name, rel, spec)
 		}
 	}
-	if err := c.err(); err != nil {
-		return nil, err
-	}
-	if c.warn.err() != nil {
-		c.m.warnings = c.warn.list
-	}
-	c.m.hash = hashOf(c.m)
-	c.m.relations = c.relations
-	c.m.recompile = func(relations []*change.Relation) (*Mapping, error) { return Compile(f, relations, properties) }
-	return c.m, nil
+	return c
 }
 
 type compiler struct {
@@ -65,6 +74,7 @@ type compiler struct {
 	targets    map[targetName]*change.Target
 	dropped    map[*propSpec]bool // overruled by a mapping with a higher priority
 	m          *Mapping
+	plans      *plans
 
 	noDatabase, noPortal bool // could not be looked at
 }
@@ -175,8 +185,9 @@ func (c *compiler) mapping(table TableName, rel *change.Relation, spec *mappingS
 	source := &change.Source{Index: len(c.m.sources), Table: table.String(), Target: target, OnMissing: spec.onMissing}
 	p := &planCompiler{compiler: c, spec: spec, rel: rel, plan: &plan{source: source, table: table}}
 	c.m.sources = append(c.m.sources, source)
-	c.m.bySource = append(c.m.bySource, p.plan)
-	c.m.plans[table] = append(c.m.plans[table], p.plan)
+	c.plans.bySource = append(c.plans.bySource, p.plan)
+	c.plans.byTable[table] = append(c.plans.byTable[table], p.plan)
+	sound := len(c.list)
 
 	p.byName = c.properties[spec.object.text]
 	if p.byName == nil && !c.noPortal {
@@ -211,6 +222,9 @@ func (c *compiler) mapping(table TableName, rel *change.Relation, spec *mappingS
 	slices.Sort(source.Slots)
 	source.Slots = slices.Compact(source.Slots)
 	p.plan.hash = hashOfPlan(p)
+	for _, wrong := range c.list[sound:] {
+		p.plan.wrong = append(p.plan.wrong, wrong.String())
+	}
 }
 
 // planCompiler compiles one mapping.

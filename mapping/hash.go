@@ -25,9 +25,9 @@ func hashOfPlan(p *planCompiler) string {
 	return digest(append([]string{head}, p.canon...))
 }
 
-func hashOf(m *Mapping) string {
-	lines := make([]string, 0, len(m.bySource))
-	for _, p := range m.bySource {
+func hashOf(all *plans) string {
+	lines := make([]string, 0, len(all.bySource))
+	for _, p := range all.bySource {
 		lines = append(lines, p.hash+" "+p.policy)
 	}
 	slices.Sort(lines)

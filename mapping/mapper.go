@@ -14,6 +14,7 @@ import (
 // to is valid until the next call of Map. One goroutine.
 type Mapper struct {
 	m       *Mapping
+	plans   *plans // that the runners run
 	runners map[TableName][]*runner
 	bound   map[*change.Relation]*binding
 	types   map[uint32]change.Type // of the catalog, met so far
@@ -39,15 +40,25 @@ func (m *Mapping) Mapper() *Mapper {
 		recent:  map[TableName][]*change.Relation{},
 		skipped: make([]uint64, len(m.sources)),
 	}
-	for table, plans := range m.plans {
-		for _, p := range plans {
-			x.runners[table] = append(x.runners[table], newRunner(p))
-		}
+	x.follow(m.now.Load())
+	for table := range x.runners {
 		if rel := m.relations[table]; rel != nil && rel.OID != 0 {
 			x.owners[rel.OID] = table
 		}
 	}
 	return x
+}
+
+// follow has other plans run from now on.
+func (x *Mapper) follow(all *plans) {
+	x.plans = all
+	for table, plans := range all.byTable {
+		x.runners[table] = nil
+		for _, p := range plans {
+			x.runners[table] = append(x.runners[table], newRunner(p))
+		}
+	}
+	x.unbind()
 }
 
 func newRunner(p *plan) *runner {
@@ -67,6 +78,9 @@ func (x *Mapper) Map(ev *change.Event, dst []change.Patch) ([]change.Patch, erro
 	case change.Insert, change.Update, change.Delete:
 	default:
 		return dst, nil
+	}
+	if all := x.m.now.Load(); all != x.plans {
+		x.follow(all)
 	}
 	b := x.bind(ev.Relation)
 	if len(b.runners) > 0 && ev.Kind != change.Delete && len(ev.New) != len(ev.Relation.Columns) {

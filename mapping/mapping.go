@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/pgcrm/pgcrm/change"
 )
@@ -10,14 +11,22 @@ import (
 type Mapping struct {
 	targets  []*change.Target
 	sources  []*change.Source
-	plans    map[TableName][]*plan
-	bySource []*plan
 	warnings []Problem
 	hash     string
 
+	file      *File
 	relations map[TableName]*change.Relation // as compiled
-	// recompile holds the same file against other tables.
-	recompile func(relations []*change.Relation) (*Mapping, error)
+	// now are the plans for what is known of the properties; see Redefine.
+	now atomic.Pointer[plans]
+}
+
+// plans are what rows are mapped by.
+type plans struct {
+	byTable  map[TableName][]*plan
+	bySource []*plan
+
+	properties  map[string][]Property // that they are for
+	definitions string                // of the properties that are written, for comparing
 }
 
 // plan is one mapping of one table, ready to run.
@@ -32,6 +41,10 @@ type plan struct {
 	when    *formula // nil: every row
 	hash    string   // of what decides the properties
 	policy  string   // what decides the rest
+	wrong   []string // problems, from which it is of no use
+	// waits says why the plan is held, which is for properties that were otherwise;
+	// empty where it is not.
+	waits string
 }
 
 // planColumn is a column that the plan reads.
@@ -66,8 +79,9 @@ func (m *Mapping) Sources() []*change.Source { return slices.Clone(m.sources) }
 
 // Tables lists the mapped tables, sorted.
 func (m *Mapping) Tables() []TableName {
-	tables := make([]TableName, 0, len(m.plans))
-	for t := range m.plans {
+	byTable := m.now.Load().byTable
+	tables := make([]TableName, 0, len(byTable))
+	for t := range byTable {
 		tables = append(tables, t)
 	}
 	slices.SortFunc(tables, compareTables)
@@ -78,7 +92,7 @@ func (m *Mapping) Tables() []TableName {
 // key's among them, sorted. What a publication of columns must list.
 func (m *Mapping) Columns(table TableName) []string {
 	var names []string
-	for _, p := range m.plans[table] {
+	for _, p := range m.now.Load().byTable[table] {
 		for _, c := range p.columns {
 			names = append(names, c.name)
 		}
@@ -89,7 +103,7 @@ func (m *Mapping) Columns(table TableName) []string {
 
 // MatchColumn is the column that the mapping of a table takes the match value from.
 func (m *Mapping) MatchColumn(s *change.Source) string {
-	p := m.bySource[s.Index]
+	p := m.now.Load().bySource[s.Index]
 	return p.columns[p.match].name
 }
 
@@ -102,5 +116,5 @@ func (m *Mapping) Warnings() []Problem { return slices.Clone(m.warnings) }
 func (m *Mapping) Hash() string { return m.hash }
 
 // SourceHash is the Hash of one mapping of one table, for deciding whether the
-// table must be sent again.
-func (m *Mapping) SourceHash(s *change.Source) string { return m.bySource[s.Index].hash }
+// table must be sent again. While the mapping waits it stays as it was.
+func (m *Mapping) SourceHash(s *change.Source) string { return m.now.Load().bySource[s.Index].hash }
