@@ -90,9 +90,8 @@ func (r *runner) weighLoads(ctx context.Context, db cdc.Config, found *survey, k
 		}
 	}
 	count := countLoad(db, found, known)
-	hashes := sourceHashes(found.mapping)
-	for i, src := range found.mapping.Sources() {
-		if slices.Contains(loaded, ledger.SourceHash{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Hash: hashes[i]}) {
+	for _, src := range found.mapping.Sources() {
+		if slices.Contains(loaded, ledger.SourceHash{Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Hash: found.mapping.SourceHash(src)}) {
 			continue
 		}
 		t, err := count(ctx, ledger.Backfill{Table: src.Table}, src)

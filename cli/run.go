@@ -116,7 +116,7 @@ func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
 		return r.dryRun(ctx, stop, db, crm)
 	}
 
-	p, cleanup, err := r.build(ctx, stop, db, crm)
+	p, properties, cleanup, err := r.build(ctx, stop, db, crm)
 	if err != nil {
 		if isClosed(stop) && ctx.Err() == nil {
 			return nil // told to stop before it had begun
@@ -127,6 +127,7 @@ func (r *runner) work(ctx context.Context, stop <-chan struct{}) error {
 	group, ctx := errgroup.WithContext(ctx)
 	watch, unwatch := context.WithCancel(ctx)
 	group.Go(func() error { r.status.watch(watch); return nil })
+	group.Go(func() error { properties.watch(watch); return nil })
 	group.Go(func() error {
 		defer unwatch()
 		return p.Run(ctx, stop)

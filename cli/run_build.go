@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pgcrm/pgcrm/admin"
@@ -15,7 +16,7 @@ import (
 )
 
 // build looks at the neighbours, sets up what is missing, and wires the rooms.
-func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config, crm *hubspot.Client) (*pipeline.Pipeline, func(), error) {
+func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config, crm *hubspot.Client) (*pipeline.Pipeline, *propertyWatch, func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -31,17 +32,17 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 
 	found, err := look(ctx, r.cfg, db, crm, r.log)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	stateURL, err := r.cfg.Source.StateURL.Value(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := reachState(ctx, r.cfg.Source); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := migrations.Apply(ctx, stateURL, r.cfg.Source.Schema, r.log); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	book, err := ledger.Open(ctx, ledger.Config{
 		URL:    r.cfg.Source.StateURL.Value,
@@ -51,7 +52,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		Logger:      r.log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	instance := ledger.Instance{
 		SystemID: found.server.SystemID, Database: found.server.Database,
@@ -60,7 +61,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	}
 	if err := establish(ctx, db, book, found, &instance, r.log); err != nil {
 		book.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	db.OnRelation = r.status.tableAnnounced
 	src := newSource(db)
@@ -71,22 +72,23 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 		if err != nil {
 			src.Close(context.WithoutCancel(ctx))
 			book.Close()
-			return nil, nil, &wrongError{lines: []string{"OTEL_EXPORTER_OTLP_*: " + err.Error() + "; mend the setting, or set OTEL_SDK_DISABLED=true"}}
+			return nil, nil, nil, &wrongError{lines: []string{"OTEL_EXPORTER_OTLP_*: " + err.Error() + "; mend the setting, or set OTEL_SDK_DISABLED=true"}}
 		}
 		traceBatch, closeTraces = traces.batch, func() { traces.close(ctx) }
 	}
+	properties := &propertyWatch{r: r, crm: crm, found: found, every: r.cfg.Delivery.RecheckProperties.Duration, refused: make(chan struct{}, 1)}
 	p := pipeline.New(pipeline.Config{
 		Source:          src,
 		Ledger:          book,
 		Mapper:          found.mapping.Mapper(),
 		ChunkMapper:     found.mapping.Mapper(),
-		Deliverer:       deliverer{sink.NewDeliverer(crm, r.log), crm},
+		Deliverer:       deliverer{sink.NewDeliverer(crm, r.log), crm, properties.refuse},
 		Recorder:        r.recorder,
 		Log:             r.log,
 		Instance:        instance,
 		Targets:         found.mapping.Targets(),
 		Sources:         found.mapping.Sources(),
-		SourceHashes:    sourceHashes(found.mapping),
+		SourceHash:      found.mapping.SourceHash,
 		Tables:          found.relations,
 		BatchSize:       r.cfg.Delivery.BatchSize,
 		MaxInFlight:     r.cfg.Delivery.MaxInFlight,
@@ -118,7 +120,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	}
 	if err := r.status.rememberPublication(ctx); err != nil {
 		cleanup()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	r.announce(found)
 	if end, soon := supportEndsSoon(r.cfg.CRM.APIVersion, time.Now()); soon {
@@ -132,7 +134,7 @@ func (r *runner) build(ctx context.Context, stop <-chan struct{}, db cdc.Config,
 	r.log.Info("set_up", "version", thisBuild().Version, "slot", db.Slot, "position", position.String(), "publication", db.Publication,
 		"schema", r.cfg.Source.Schema, "tables", tableNames(found.relations), "portal", found.portal,
 		"account_type", found.account.Type, "api", r.cfg.CRM.APIVersion)
-	return p, cleanup, nil
+	return p, properties, cleanup, nil
 }
 
 // lease is how long an instance may send without word from the ledger. A standby
@@ -164,6 +166,18 @@ func leave(closing func()) {
 type deliverer struct {
 	*sink.Deliverer
 	crm *hubspot.Client
+	// held is told what holds a mapping back.
+	held func(*sink.HoldError)
+}
+
+// Deliver implements pipeline.Deliverer.
+func (d deliverer) Deliver(ctx context.Context, target *change.Target, jobs []sink.Job) ([]sink.Verdict, error) {
+	verdicts, err := d.Deliverer.Deliver(ctx, target, jobs)
+	var hold *sink.HoldError
+	if errors.As(err, &hold) {
+		d.held(hold)
+	}
+	return verdicts, err
 }
 
 // Archive implements pipeline.Deliverer.

@@ -32,8 +32,10 @@ type survey struct {
 	// properties are the definitions by object, nil where the portal would not
 	// show them.
 	properties map[string][]mapping.Property
-	portal     string // id, empty where the token may not ask
-	account    hubspot.Account
+	// sensitive are the sensitive kinds of properties that the portal has, by object.
+	sensitive map[string][]string
+	portal    string // id, empty where the token may not ask
+	account   hubspot.Account
 }
 
 // impatience bounds the wait for the CRM where something else is wrong already:
@@ -176,7 +178,7 @@ func (s *survey) lookAtPortal(ctx context.Context, crm *hubspot.Client, file *ma
 		objects = file.Objects()
 	}
 	var wrong problems
-	s.properties = map[string][]mapping.Property{}
+	s.properties, s.sensitive = map[string][]mapping.Property{}, map[string][]string{}
 	for _, object := range objects {
 		definitions, err := crm.Properties(ctx, object)
 		var setup *hubspot.SetupError
@@ -190,7 +192,7 @@ func (s *survey) lookAtPortal(ctx context.Context, crm *hubspot.Client, file *ma
 			s.properties = nil
 			return other
 		}
-		s.properties[object] = propertiesOf(definitions)
+		s.properties[object], s.sensitive[object] = propertiesOf(definitions), hubspot.Sensitivities(definitions)
 		if definitions == nil {
 			s.properties = nil
 			break
@@ -361,12 +363,4 @@ func serverVersion(num int) string {
 func isMissing(err error) bool {
 	var missing *cdc.SlotMissingError
 	return errors.As(err, &missing)
-}
-
-func sourceHashes(m *mapping.Mapping) []string {
-	var hashes []string
-	for _, src := range m.Sources() {
-		hashes = append(hashes, m.SourceHash(src))
-	}
-	return hashes
 }

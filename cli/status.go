@@ -42,6 +42,10 @@ type status struct {
 	problems []string
 	// absent says of which tables columns are missing.
 	absent map[cdc.Name]string
+	// options are those that values were last retried for, and optionsSince where the
+	// stream was when others were first seen.
+	options      map[*change.Source]string
+	optionsSince map[*change.Source]change.LSN
 	// announced holds a signal where the stream has announced a table.
 	announced chan struct{}
 }
@@ -56,6 +60,7 @@ func (s *status) built(p *pipeline.Pipeline, src *source, book *ledger.Ledger, c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.p, s.src, s.book, s.crm, s.found, s.loss = p, src, book, crm, found, ""
+	s.options, s.optionsSince = map[*change.Source]string{}, map[*change.Source]change.LSN{}
 }
 
 // lost is told that the slot was lost and is made anew. There is no pipeline
@@ -97,6 +102,9 @@ func (s *status) look(ctx context.Context) {
 	slot, slotErr := s.src.slot(ctx)
 	parked, parkedErr := s.book.CountLetters(ctx)
 	seen, publicationErr := s.publication(ctx)
+	if err := s.retryOptions(ctx); err != nil && ctx.Err() == nil {
+		s.r.log.Debug("options_not_looked_at", "error", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.paces(s.p.Status().Backfills, time.Now())
@@ -190,6 +198,11 @@ func (s *status) pipeline(snap *admin.Snapshot, now time.Time) {
 			if src.Table == name.String() {
 				held[pipeline.HeldName(src)] = why
 			}
+		}
+	}
+	for _, src := range s.found.mapping.Sources() {
+		if why := s.found.mapping.Waits(src); why != "" {
+			held[pipeline.HeldName(src)] = why
 		}
 	}
 	maps.Copy(held, st.Held)

@@ -65,7 +65,9 @@ type Delivery struct {
 	DailyLimit     int64    `env:"PGCRM_DAILY_LIMIT" shown:"none" min:"1" doc:"calls a day that this process may use"`
 	BufferBytes    Bytes    `env:"PGCRM_BUFFER_BYTES" default:"64MiB" min:"4KiB" doc:"memory that waiting changes may use; past it the stream is held back"`
 	RecheckMissing Duration `env:"PGCRM_RECHECK_MISSING" default:"1h" min:"100ms" doc:"how often records parked as missing are looked up again"`
-	LateWindow     Duration `env:"PGCRM_LATE_WINDOW" default:"150s" min:"100ms" doc:"how long a call that got no answer may still take effect; its records are sent once more after it"`
+	// RecheckProperties is how often the CRM's property definitions are read again.
+	RecheckProperties Duration `env:"PGCRM_RECHECK_PROPERTIES" default:"10m" min:"100ms" doc:"how often the property definitions are read again: a new option is taken, and the mapping of a property that was deleted or became read-only waits until it is put right"`
+	LateWindow        Duration `env:"PGCRM_LATE_WINDOW" default:"150s" min:"100ms" doc:"how long a call that got no answer may still take effect; its records are sent once more after it"`
 	// DLQRetention is 0 where parked records are kept until they are resolved.
 	DLQRetention Duration `env:"PGCRM_DLQ_RETENTION" shown:"none" min:"1s" doc:"parked records older than this are removed"`
 }

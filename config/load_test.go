@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 		Mapping: Mapping{Backfill: true},
 		Delivery: Delivery{
 			BatchSize: 100, FlushInterval: Duration{time.Second}, MaxInFlight: 4, QuotaShare: 0.8,
-			BufferBytes: 64 << 20, RecheckMissing: Duration{time.Hour}, LateWindow: Duration{150 * time.Second},
+			BufferBytes: 64 << 20, RecheckMissing: Duration{time.Hour}, RecheckProperties: Duration{10 * time.Minute}, LateWindow: Duration{150 * time.Second},
 		},
 		Process: Process{ShutdownTimeout: Duration{20 * time.Second}},
 		Admin:   Admin{Listen: "127.0.0.1:9847"},
@@ -95,7 +95,7 @@ func TestEveryVariable(t *testing.T) {
 		"PGCRM_MAPPING={version: 1}", "PGCRM_BACKFILL=false", "PGCRM_DRY_RUN=1", "PGCRM_HOLD_ABOVE=0",
 		"PGCRM_BATCH_SIZE= 7 ", "PGCRM_FLUSH_INTERVAL=0", "PGCRM_MAX_IN_FLIGHT=1", "PGCRM_RATE_LIMIT=50/10s",
 		"PGCRM_QUOTA_SHARE=12.5%", "PGCRM_DAILY_LIMIT=1000", "PGCRM_BUFFER_BYTES=1MB",
-		"PGCRM_RECHECK_MISSING=90s", "PGCRM_DLQ_RETENTION=30d", "PGCRM_SHUTDOWN_TIMEOUT=1m",
+		"PGCRM_RECHECK_MISSING=90s", "PGCRM_RECHECK_PROPERTIES=30s", "PGCRM_DLQ_RETENTION=30d", "PGCRM_SHUTDOWN_TIMEOUT=1m",
 		"PGCRM_LISTEN=:0", "PGCRM_ADMIN_TOKEN=letmein", "PGCRM_SHOW_VALUES=true",
 		"PGCRM_LOG_LEVEL=WARN", "PGCRM_LOG_FORMAT=json")
 	zero := int64(0)
@@ -113,7 +113,7 @@ func TestEveryVariable(t *testing.T) {
 		Mapping: Mapping{Document: Document{Name: "PGCRM_MAPPING", Text: "{version: 1}"}, DryRun: true, HoldAbove: &zero},
 		Delivery: Delivery{
 			BatchSize: 7, MaxInFlight: 1, RateLimit: Rate{50, 10 * time.Second}, QuotaShare: 0.125, DailyLimit: 1000,
-			BufferBytes: 1e6, RecheckMissing: Duration{90 * time.Second}, LateWindow: Duration{150 * time.Second}, DLQRetention: Duration{720 * time.Hour},
+			BufferBytes: 1e6, RecheckMissing: Duration{90 * time.Second}, RecheckProperties: Duration{30 * time.Second}, LateWindow: Duration{150 * time.Second}, DLQRetention: Duration{720 * time.Hour},
 		},
 		Process: Process{ShutdownTimeout: Duration{time.Minute}},
 		Admin:   Admin{Listen: ":0", Token: Secret{name: "PGCRM_ADMIN_TOKEN", value: "letmein"}, ShowValues: true},
@@ -193,6 +193,7 @@ func TestProblems(t *testing.T) {
 		{"PGCRM_BUFFER_BYTES=1", "PGCRM_BUFFER_BYTES", "below 4KiB"},
 		{"PGCRM_BUFFER_BYTES=99999999999GiB", "PGCRM_BUFFER_BYTES", "too large"},
 		{"PGCRM_RECHECK_MISSING=0", "PGCRM_RECHECK_MISSING", "below 100ms"},
+		{"PGCRM_RECHECK_PROPERTIES=0", "PGCRM_RECHECK_PROPERTIES", "below 100ms"},
 		{"PGCRM_DLQ_RETENTION=1ms", "PGCRM_DLQ_RETENTION", "below 1s"},
 		{"PGCRM_SHUTDOWN_TIMEOUT=2d", "PGCRM_SHUTDOWN_TIMEOUT", "above 24h"},
 		{"PGCRM_LISTEN=9847", "PGCRM_LISTEN", "host:port"},

@@ -25,6 +25,10 @@ type attempt struct {
 	// misses is set where the key is another record's by now, which is none of the
 	// version's business.
 	misses bool
+	// waiting are the mappings in it that wait for properties, and owed the slots
+	// that they would write.
+	waiting []*change.Source
+	owed    []int
 }
 
 // withoutCall gives the outcome of a version that needs no call.
@@ -51,17 +55,19 @@ func (a *attempt) withoutCall() (outcome, bool) {
 		e.Doubt |= sink.Redone // another record may have the new key, and gets it all
 	}
 	a.diff = e.Diff(a.now, a.Ledger.Fingerprint)
-	if len(a.diff.Send) > 0 || a.renames() {
+	a.putOff()
+	if !a.nothingToSend() {
 		return outcome{}, false
 	}
 	o := outcome{entry: e, name: Unchanged, letters: a.refusals(a.diff.Refused), reread: e.Reread}
 	if len(o.letters) > 0 {
 		o.name = Parked
 	}
-	if a.pays() || a.moved() || a.adopts() || a.lagging && a.now != nil || e.Doubt != 0 && len(a.diff.Refused) > 0 {
+	if a.pays() || a.moved() || a.adopts() || a.lagging && a.now != nil || e.Doubt != 0 && len(a.diff.Refused)+len(a.owed) > 0 {
 		o.delivery = a.delivery(a.diff.Settled)
 		o.delivery.At = time.Time{} // nothing was sent
 	}
+	a.puttingOff(&o)
 	return o, true
 }
 
@@ -121,7 +127,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 	o := outcome{
 		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused),
 		// Where somebody has sent it before and did not stop cleanly, too.
-		late: v.Unanswered || e.Doubt&sink.Unanswered != 0 || a.unclean && e.First.LSN < a.redoTo,
+		late: v.Unanswered || a.sentBefore(),
 		// Of a record that was never delivered, what the change leaves out is missing.
 		reread: e.Reread || (a.now == nil || v.KeyTaken) && e.Partial && !a.covered(),
 	}
@@ -201,6 +207,11 @@ func (a *attempt) covered() bool {
 	return true
 }
 
+// sentBefore reports whether an earlier attempt may still take effect.
+func (a *attempt) sentBefore() bool {
+	return a.entry.Doubt&sink.Unanswered != 0 || a.unclean && a.entry.First.LSN < a.redoTo
+}
+
 // archived ends a record: nothing of it is known any more, and nothing owed. One
 // that was not there is as good as archived.
 func (a *attempt) archived(v sink.Verdict) outcome {
@@ -244,6 +255,9 @@ func (a *attempt) delivery(settled []int) *ledger.Delivery {
 		// The value before the one that cannot be sent may have been sent.
 		for _, r := range a.diff.Refused {
 			a.learn(d, r.Slot, change.Fact{State: change.Unknown})
+		}
+		for _, slot := range a.owed {
+			a.learn(d, slot, change.Fact{State: change.Unknown})
 		}
 	}
 	return d

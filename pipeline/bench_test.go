@@ -36,7 +36,7 @@ func BenchmarkReader(b *testing.B) {
 		Instance:        ledger.Instance{InitialCheckpoint: firstLSN},
 		Targets:         []*change.Target{target},
 		Sources:         []*change.Source{src},
-		SourceHashes:    []string{"h"},
+		SourceHash:      func(*change.Source) string { return "h" },
 		Tables:          w.pg.tables,
 		BatchSize:       100,
 		MaxInFlight:     1,
@@ -127,6 +127,8 @@ type oneMapper struct {
 }
 
 func (m *oneMapper) Unfit(*change.Source, *change.Relation) string { return "" }
+
+func (m *oneMapper) Waits(*change.Source) string { return "" }
 
 func (m *oneMapper) Skipped(*change.Source) uint64 { return 0 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/pipeline"
 	"github.com/pgcrm/pgcrm/sink"
 )
 
@@ -163,7 +164,16 @@ func (h *history) accounted(r *record, slot, i int) bool {
 		since = change.Position{} // what is not stored is sent once, and its letter stays
 	}
 	covered, _ := h.state.covers(r.target, h.keyOf(r), r.rows, slot, since)
-	return covered || h.policy == change.Skip && !r.exists
+	return covered || h.owed(r) || h.policy == change.Skip && !r.exists
+}
+
+// owed reports whether a load is in the ledger, and has yet to come to the record's
+// rows, that makes good for what a mapping left out.
+func (h *history) owed(r *record) bool {
+	return slices.ContainsFunc(h.state.backfills, func(b *ledger.Backfill) bool {
+		open := b.Reason == pipeline.Mended && (b.State == ledger.Waiting || b.State == ledger.Running)
+		return open && (len(b.DoneTo) == 0 || slices.ContainsFunc(r.rows, func(row string) bool { return row > b.DoneTo[0] }))
+	})
 }
 
 // holds reports whether the CRM has what the value asks for.

@@ -30,7 +30,7 @@ func (j *job) mustWait(ctx context.Context) (bool, error) {
 	case j.CountLoad == nil:
 		return false, nil
 	}
-	digest := digestOf("load", strconv.FormatInt(j.ID, 10), j.Table, j.Object, j.Match, j.SourceHashes[j.source.Index])
+	digest := digestOf("load", strconv.FormatInt(j.ID, 10), j.Table, j.Object, j.Match, j.session.SourceHash(j.source))
 	if j.gate.passes(func() string { return digest }) {
 		return false, nil
 	}

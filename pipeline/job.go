@@ -22,11 +22,12 @@ const (
 	Reread = "reread"
 	// Retry: somebody asked for a parked row to be tried again.
 	Retry = "retry"
-	// Recheck: the record was missing; perhaps it exists by now.
+	// Recheck: the record, or a property's option, was missing; perhaps it exists by
+	// now.
 	Recheck = "recheck"
 	// Late: a request without an answer may have changed the record afterwards.
 	Late = "late"
-	// Mended: the table did not fit the mapping for a while.
+	// Mended: the table, or the CRM's properties, did not fit the mapping for a while.
 	Mended = "mended"
 	// GoneRows: rows are to be found that were delivered and are no longer there.
 	GoneRows = "gone_rows"
@@ -71,6 +72,7 @@ func (j *job) look(ctx context.Context) error {
 func (j *job) run(ctx context.Context) error {
 	switch {
 	case j.Reason == GoneRows:
+		j.unfit.begun(j.source, j.Backfill)
 		return j.findGone(ctx)
 	case len(j.Keys) > 0:
 		return j.runKeys(ctx)
@@ -137,6 +139,9 @@ func (j *job) chunk(ctx context.Context, r Range) (Chunk, error) {
 	if err := j.stillWanted(ctx); err != nil {
 		return Chunk{}, err
 	}
+	if why := j.Mapper.Waits(j.source); why != "" {
+		return Chunk{}, &unreadableError{errors.New(why)}
+	}
 	j.chunks++
 	for {
 		if err := j.awaitRoom(ctx); err != nil {
@@ -191,7 +196,7 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 		chunk.Last = r.Keys[len(r.Keys)-1]
 	}
 	if len(chunk.Last) == 0 {
-		j.unfit.begun(j.source, j.ID)
+		j.unfit.begun(j.source, j.Backfill)
 		return chunk, !j.loads.closeWindow(w), nil // no rows
 	}
 	j.loads.pace.read(chunk.Rows)
@@ -199,7 +204,7 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 	if err != nil {
 		return Chunk{}, false, err
 	}
-	j.unfit.begun(j.source, j.ID)
+	j.unfit.begun(j.source, j.Backfill)
 	// Written ahead: what is sent from here on is not in the log.
 	sent := sentRows(mapped)
 	gone, err := j.sentGone(ctx, w.gone, chunk.Rows)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -47,12 +48,14 @@ func (s *session) loadLoop(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // told to stop
 	}
-	if s.Backfill {
-		if err := s.persist(ctx, "file_backfills", func() error { return s.fileLoads(ctx) }); err != nil {
-			return unlessEnded(ctx, err)
-		}
-	}
+	var filed []string
 	for {
+		if now := s.sourceHashes(); s.Backfill && !slices.Equal(now, filed) {
+			if err := s.persist(ctx, "file_backfills", func() error { return s.fileLoads(ctx, now) }); err != nil {
+				return unlessEnded(ctx, err)
+			}
+			filed = now
+		}
 		var backfills []ledger.Backfill
 		err := s.persist(ctx, "list_backfills", func() (err error) {
 			backfills, err = s.Ledger.Backfills(ctx)
@@ -117,7 +120,16 @@ func (s *session) forgetUnmapped(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) fileLoads(ctx context.Context) error {
+func (s *session) sourceHashes() []string {
+	hashes := make([]string, len(s.Sources))
+	for i, src := range s.Sources {
+		hashes[i] = s.SourceHash(src)
+	}
+	return hashes
+}
+
+// fileLoads asks for loads of the mappings whose hash is not the ledger's.
+func (s *session) fileLoads(ctx context.Context, now []string) error {
 	hashes, err := s.Ledger.SourceHashes(ctx)
 	if err != nil {
 		return err
@@ -125,7 +137,7 @@ func (s *session) fileLoads(ctx context.Context) error {
 	for i, src := range s.Sources {
 		b := ledger.Backfill{
 			Table: src.Table, Object: src.Target.Object, Match: src.Target.Match,
-			Reason: firstLoad, SourceHash: s.SourceHashes[i],
+			Reason: firstLoad, SourceHash: now[i],
 		}
 		for _, h := range hashes {
 			if h.Table == b.Table && h.Object == b.Object && h.Match == b.Match {

@@ -103,6 +103,9 @@ type Mapper interface {
 	// Unfit says why rows of the table as it is now cannot be mapped for a source;
 	// empty where they can. Any goroutine may ask.
 	Unfit(source *change.Source, table *change.Relation) string
+	// Waits says why a mapping is held for what the CRM's properties are now; empty
+	// where it is not. Its rows are mapped as before. Any goroutine may ask.
+	Waits(source *change.Source) string
 	// Skipped counts the rows so far whose match column was NULL.
 	Skipped(source *change.Source) uint64
 }

@@ -30,9 +30,9 @@ type Config struct {
 	Instance ledger.Instance
 	Targets  []*change.Target
 	Sources  []*change.Source
-	// SourceHashes are, by source, hashes of the mapping: where one differs from
-	// what the ledger holds, the rows are sent again.
-	SourceHashes []string
+	// SourceHash is a hash of the mapping behind a source: where it differs from
+	// what the ledger holds, the rows are sent again. It may change at any time.
+	SourceHash func(source *change.Source) string
 	// Tables are the mapped tables as the catalog has them.
 	Tables []*change.Relation
 

@@ -51,6 +51,7 @@ func (w *world) start(name string, sh shape) *process {
 		Recorder:        recorder{},
 		Log:             slog.New(slog.DiscardHandler),
 		Instance:        ledger.Instance{InitialCheckpoint: firstLSN, MappingHash: sh.plan},
+		SourceHash:      func(*change.Source) string { w.mu.Lock(); defer w.mu.Unlock(); return "h" + w.rehash },
 		Tables:          w.pg.tables,
 		BatchSize:       sh.batch,
 		MaxInFlight:     sh.inFlight,
@@ -80,7 +81,6 @@ func (w *world) start(name string, sh shape) *process {
 		src := &change.Source{Index: t, Table: table.String(), Target: target, Slots: []int{0, 1}, OnMissing: w.policy}
 		cfg.Targets = append(cfg.Targets, target)
 		cfg.Sources = append(cfg.Sources, src)
-		cfg.SourceHashes = append(cfg.SourceHashes, "h")
 	}
 	m.sources = cfg.Sources
 	cfg.Mapper, cfg.ChunkMapper = m, &mapper{world: w, sources: cfg.Sources}
@@ -140,7 +140,13 @@ type mapper struct {
 	lent    []change.Patch
 }
 
-func (m *mapper) Unfit(*change.Source, *change.Relation) string { return "" }
+func (m *mapper) Unfit(src *change.Source, _ *change.Relation) string { return m.Waits(src) }
+
+func (m *mapper) Waits(*change.Source) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waitsFor
+}
 
 func (m *mapper) Skipped(*change.Source) uint64 { return 0 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // unfit are the mappings that wait because their table does not fit them: a
-// column is missing, say. The stream is read on all the same. What it says of
+// column is missing, say; or the CRM's properties do not: see withhold. The stream is read on all the same. What it says of
 // such a table is left out and owed: a load of the table is in the ledger before
 // the checkpoint can pass the first change that was left out.
 //
@@ -21,32 +21,38 @@ type unfit struct {
 	why map[*change.Source]string
 
 	asking sync.Mutex
-	owing  map[*change.Source]int64 // the load that is asked for and has not begun
+	owing  map[debt]int64 // the load that is asked for and has not begun
+}
+
+// debt is a load that is owed to a mapping: of its rows, or of those that are gone.
+type debt struct {
+	source *change.Source
+	reason string
 }
 
 // recall is told of every load in the ledger.
 func (u *unfit) recall(src *change.Source, b ledger.Backfill) {
-	if b.Reason != Mended || len(b.SentTo) > 0 || len(b.DoneTo) > 0 {
+	if b.Reason != Mended && b.Reason != GoneRows || len(b.SentTo) > 0 || len(b.DoneTo) > 0 {
 		return
 	}
 	u.asking.Lock()
 	defer u.asking.Unlock()
-	u.owe(src, b.ID)
+	u.owe(debt{src, b.Reason}, b.ID)
 }
 
-func (u *unfit) owe(src *change.Source, id int64) {
+func (u *unfit) owe(d debt, id int64) {
 	if u.owing == nil {
-		u.owing = map[*change.Source]int64{}
+		u.owing = map[debt]int64{}
 	}
-	u.owing[src] = id
+	u.owing[d] = id
 }
 
 // begun is told that a load is about to send rows.
-func (u *unfit) begun(src *change.Source, id int64) {
+func (u *unfit) begun(src *change.Source, b ledger.Backfill) {
 	u.asking.Lock()
 	defer u.asking.Unlock()
-	if u.owing[src] == id {
-		delete(u.owing, src)
+	if d := (debt{src, b.Reason}); u.owing[d] == b.ID {
+		delete(u.owing, d)
 	}
 }
 
@@ -112,29 +118,39 @@ func (s *session) fitting(ctx context.Context, patches []change.Patch) ([]change
 
 // owe has the mapping wait, and its rows loaded once it goes on.
 func (s *session) owe(ctx context.Context, src *change.Source, why string) error {
+	s.waitFor(src, why)
+	return s.oweLoad(ctx, debt{src, Mended})
+}
+
+func (s *session) waitFor(src *change.Source, why string) {
 	if s.unfit.set(src, why) {
 		s.Log.Error("mapping_waits", "table", src.Table, "object", src.Target.Object, "match", src.Target.Match, "problem", why,
 			"note", "what changes in the table is left out and owed: its rows are loaded once it is mended; everything else goes on")
 	}
+}
+
+// oweLoad sees to it that a load is in the ledger which has not begun.
+func (s *session) oweLoad(ctx context.Context, d debt) error {
+	src := d.source
 	s.loads.spoil(src) // before it is seen whether a load has begun
 	s.unfit.asking.Lock()
 	defer s.unfit.asking.Unlock()
-	if s.unfit.owing[src] != 0 {
+	if s.unfit.owing[d] != 0 {
 		return nil
 	}
 	id, err := s.Ledger.AddBackfill(ctx, ledger.Backfill{
-		Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: Mended,
+		Table: src.Table, Object: src.Target.Object, Match: src.Target.Match, Reason: d.reason,
 	})
 	if err != nil {
 		return ofLedger(err)
 	}
-	s.unfit.owe(src, id)
+	s.unfit.owe(d, id)
 	return nil
 }
 
-// fits is told that the mapping fits its table.
+// fits is told that the mapping fits its table. It may still wait for properties.
 func (s *session) fits(src *change.Source) {
-	if s.unfit.clear(src) {
+	if s.Mapper.Waits(src) == "" && s.unfit.clear(src) {
 		s.Log.Info("mapping_goes_on", "table", src.Table, "object", src.Target.Object, "match", src.Target.Match)
 	}
 }

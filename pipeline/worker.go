@@ -124,6 +124,9 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) (err 
 		for i, e := range batch {
 			a := &attempt{session: s, entry: e, remembered: records[i], lagging: lagging}
 			o, done := a.withoutCall()
+			if err := a.owe(ctx); err != nil {
+				return err
+			}
 			switch {
 			case done:
 				outcomes = append(outcomes, o)

@@ -36,6 +36,10 @@ type world struct {
 	onCall    func(p *process, what string) callFate
 	onEvent   func(p *process, ev *change.Event) // is about to be lent
 
+	// waitsFor is why all mappings wait for the CRM's properties; empty where they do not.
+	waitsFor string
+	rehash   string // of all mappings
+
 	// alter changes how processes are put together; it may be nil.
 	alter func(cfg *pipeline.Config)
 

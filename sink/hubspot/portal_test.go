@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -264,5 +265,51 @@ func TestAllRecordsAreListed(t *testing.T) {
 	}
 	if len(seen) != 250 {
 		t.Errorf("%d records", len(seen))
+	}
+}
+
+// Definitions are read again in as few calls as will do, and what cannot be seen
+// just now does not look deleted.
+func TestPropertiesAreReadAgainInFewCalls(t *testing.T) {
+	portal := hubspotsim.New(hubspotsim.Options{})
+	c := connect(t, portal, nil)
+	calls := func() int { return portal.Stats().Calls["properties.list 200"] }
+	again := func(kinds ...string) (names []string, n int) {
+		t.Helper()
+		before := calls()
+		definitions, err := c.PropertiesAgain(t.Context(), "companies", kinds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range definitions {
+			names = append(names, d.Name)
+		}
+		return names, calls() - before
+	}
+	secret := hubspotsim.Text("secret")
+	secret.DataSensitivity = "highly_sensitive"
+	all, err := c.Properties(t.Context(), "companies")
+	if err != nil || len(hubspot.Sensitivities(all)) != 0 {
+		t.Fatal(hubspot.Sensitivities(all), err)
+	}
+	if names, n := again(); n != 1 || len(names) != len(all) {
+		t.Errorf("%d calls, %d of %d properties", n, len(names), len(all))
+	}
+	if err := portal.Define("companies", secret); err != nil {
+		t.Fatal(err)
+	}
+	all, err = c.Properties(t.Context(), "companies")
+	kinds := hubspot.Sensitivities(all)
+	if err != nil || !slices.Equal(kinds, []string{"highly_sensitive"}) {
+		t.Fatal(kinds, err)
+	}
+	if names, n := again(kinds...); n != 2 || len(names) != len(all) || !slices.Contains(names, "secret") {
+		t.Errorf("%d calls, %d of %d properties", n, len(names), len(all))
+	}
+	if err := portal.AddFaults(hubspotsim.Fault{Op: "properties", Effect: hubspotsim.Status, Status: 403, Skip: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.PropertiesAgain(t.Context(), "companies", kinds); err == nil {
+		t.Errorf("%d properties, though those of one kind were refused", len(got))
 	}
 }

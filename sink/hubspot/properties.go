@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // Definition describes a property of an object as the portal has it.
@@ -23,7 +24,13 @@ type Definition struct {
 	ReadOnly        bool // modificationMetadata.readOnlyValue
 	HubSpotDefined  bool
 	Archived        bool
+	// Sensitivity is the kind of property that it was listed with: empty, or one of
+	// the kinds of sensitive ones.
+	Sensitivity string
 }
+
+// sensitivities are the kinds of properties that are listed only when asked for.
+var sensitivities = []string{"sensitive", "highly_sensitive"}
 
 // Option is a value of an enumeration.
 type Option struct {
@@ -47,7 +54,7 @@ func (c *Client) Properties(ctx context.Context, object string) ([]Definition, e
 	for i := range all {
 		seen[all[i].Name] = true
 	}
-	for _, level := range []string{"sensitive", "highly_sensitive"} {
+	for _, level := range sensitivities {
 		more, err := c.properties(ctx, object, level)
 		if ctx.Err() != nil {
 			return nil, err
@@ -60,6 +67,33 @@ func (c *Client) Properties(ctx context.Context, object string) ([]Definition, e
 		}
 	}
 	return all, nil
+}
+
+// PropertiesAgain reads the definitions of an object that Properties has read
+// before, in as few calls as will do: of the sensitive kinds only those that are
+// named. What Properties would do without is an error here, lest a property look
+// deleted that cannot be seen just now.
+func (c *Client) PropertiesAgain(ctx context.Context, object string, kinds []string) ([]Definition, error) {
+	var all []Definition
+	for _, kind := range append([]string{""}, kinds...) {
+		some, err := c.properties(ctx, object, kind)
+		if err != nil {
+			return nil, c.setup(object, err)
+		}
+		for i := range some {
+			if !slices.ContainsFunc(all, func(d Definition) bool { return d.Name == some[i].Name }) {
+				all = append(all, some[i])
+			}
+		}
+	}
+	return all, nil
+}
+
+// Sensitivities lists the sensitive kinds among the definitions.
+func Sensitivities(definitions []Definition) []string {
+	return slices.DeleteFunc(slices.Clone(sensitivities), func(kind string) bool {
+		return !slices.ContainsFunc(definitions, func(d Definition) bool { return d.Sensitivity == kind })
+	})
 }
 
 func (c *Client) properties(ctx context.Context, object, sensitivity string) ([]Definition, error) {
@@ -113,7 +147,7 @@ func (c *Client) properties(ctx context.Context, object, sensitivity string) ([]
 			Name: d.Name, Label: d.Label, Type: d.Type, FieldType: d.FieldType,
 			Options: d.Options, ExternalOptions: d.ExternalOptions, Unique: d.Unique,
 			Calculated: d.Calculated, ReadOnly: d.Modification.ReadOnlyValue,
-			HubSpotDefined: d.HubSpotDefined, Archived: d.Archived,
+			HubSpotDefined: d.HubSpotDefined, Archived: d.Archived, Sensitivity: sensitivity,
 		})
 	}
 	return out, nil
