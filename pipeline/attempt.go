@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -146,7 +147,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 				Reason:   "HubSpot accepted the value and kept another one: " + n.Stored,
 			}), v))
 		}
-		done := a.diff.Settled
+		done := slices.Grow(a.diff.Settled, a.diff.Send.Len())
 		d := a.delivery(nil)
 		if v.KeyTaken {
 			clear(d.Facts) // they were another record's

@@ -200,6 +200,9 @@ func (l *loads) enqueueGone(ctx context.Context, w *window, ev *change.Event, ch
 // sentGone names the records of rows that are to be treated as deleted if the
 // chunk does not hold them.
 func (j *job) sentGone(ctx context.Context, gone [][]string, rows [][]change.Value) (sent []ledger.SentRow, err error) {
+	if len(gone) == 0 {
+		return nil, nil
+	}
 	there := keysOfRows(j.table, rows)
 	for i, key := range gone {
 		if there[keyOf(key)] {

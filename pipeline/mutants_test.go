@@ -97,7 +97,7 @@ var mutants = []mutant{
 	),
 	breaking(
 		"a held version is taken", "sink/withhold.go",
-		"for len(*h) > 0 && (*h)[0].waits > 0 {", "for len(*h) > 1<<30 {",
+		"for o.len() > 0 && o.first().waits > 0 {", "for o.len() > 1<<30 {",
 	),
 	breaking(
 		"a held transaction does not keep the checkpoint", "sink/positions.go",

@@ -174,7 +174,7 @@ func (s *session) boundIs(bound change.LSN) {
 // after its COMMIT removes the entries and confirms the checkpoint.
 func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) error {
 	entries := make([]*sink.Entry, len(outcomes))
-	settlement := &ledger.Settlement{Bound: s.nextBound()}
+	settlement := &ledger.Settlement{Bound: s.nextBound(), Deliveries: make([]ledger.Delivery, 0, len(outcomes))}
 	write := last
 	for i, o := range outcomes {
 		entries[i] = o.entry

@@ -121,8 +121,10 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) (err 
 		if err != nil {
 			return err
 		}
+		attempts := make([]attempt, len(batch))
 		for i, e := range batch {
-			a := &attempt{session: s, entry: e, remembered: records[i], lagging: lagging}
+			a := &attempts[i]
+			*a = attempt{session: s, entry: e, remembered: records[i], lagging: lagging}
 			o, done := a.withoutCall()
 			if err := a.owe(ctx); err != nil {
 				return err
@@ -150,7 +152,11 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) (err 
 		}
 		var got []outcome
 		got, err = s.send(ctx, target, part.attempts, part.call)
-		outcomes = append(outcomes, got...)
+		if outcomes == nil {
+			outcomes = got
+		} else {
+			outcomes = append(outcomes, got...)
+		}
 	}
 	if len(outcomes) == 0 {
 		return err
@@ -216,6 +222,7 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	case s.holds.clear(target.Object):
 		s.Log.Info("mapping_goes_on", "object", target.Object)
 	}
+	outcomes = slices.Grow(outcomes, len(attempts))
 	var undecided []*sink.Entry
 	for i, a := range attempts {
 		if verdicts[i].Outcome != sink.Undecided {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,9 +57,10 @@ func (d *Deliverer) Deliver(ctx context.Context, target *change.Target, jobs []J
 		target:    target,
 		verdicts:  make([]Verdict, len(jobs)),
 	}
-	items := make([]*deliveryItem, len(jobs))
+	items, list := make([]*deliveryItem, len(jobs)), make([]deliveryItem, len(jobs))
 	for i := range jobs {
-		items[i] = newDeliveryItem(target, &jobs[i], &run.verdicts[i])
+		items[i] = &list[i]
+		items[i].begins(target, &jobs[i], &run.verdicts[i])
 	}
 	run.push(items...)
 	for len(run.parcels) > 0 {
@@ -133,12 +135,20 @@ func (r *deliveryRun) input(it *deliveryItem) hubspot.Input {
 	if it.renaming {
 		match = it.job.RenameTo
 	}
+	size := 0
+	for _, p := range it.props {
+		size += len(p.Text)
+	}
+	var texts strings.Builder // the values of a record share one string
+	texts.Grow(size)
 	for _, p := range it.props {
 		name := r.target.Properties[p.Slot]
 		if name == r.target.Match && match != "" {
 			continue
 		}
-		in.Properties = append(in.Properties, hubspot.Property{Name: name, Value: string(p.Text)})
+		from := texts.Len()
+		texts.Write(p.Text)
+		in.Properties = append(in.Properties, hubspot.Property{Name: name, Value: texts.String()[from:]})
 	}
 	if match != "" {
 		in.Properties = append(in.Properties, hubspot.Property{Name: r.target.Match, Value: match})

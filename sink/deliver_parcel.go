@@ -24,8 +24,8 @@ type deliveryItem struct {
 	unanswered bool          // by an attempt
 }
 
-func newDeliveryItem(target *change.Target, job *Job, verdict *Verdict) *deliveryItem {
-	it := &deliveryItem{job: job, verdict: verdict, id: job.Key, byID: target.ByRecordID()}
+func (it *deliveryItem) begins(target *change.Target, job *Job, verdict *Verdict) {
+	*it = deliveryItem{job: job, verdict: verdict, id: job.Key, byID: target.ByRecordID()}
 	it.props = make([]change.Prop, 0, job.Props.Len())
 	for p := range job.Props.All() {
 		it.props = append(it.props, p)
@@ -40,7 +40,6 @@ func newDeliveryItem(target *change.Target, job *Job, verdict *Verdict) *deliver
 			it.id, it.byID = job.CRMID, true
 		}
 	}
-	return it
 }
 
 // parcel is what goes into one call.

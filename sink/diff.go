@@ -29,6 +29,12 @@ func FutileFact(value []byte, fingerprint func([]byte) uint64) change.Fact {
 // the entry.
 func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Diff {
 	var d Diff
+	send := func(p change.Prop, kind change.PropKind, text []byte) {
+		if d.Send == nil {
+			d.Send = make(change.Props, 0, len(e.Props))
+		}
+		d.Send = d.Send.Append(p.Slot, kind, text)
+	}
 	for p := range e.Props.All() {
 		fact := record.Fact(p.Slot)
 		holds := func(text []byte) bool {
@@ -45,7 +51,7 @@ func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Dif
 			case wasFutile(p.Text):
 				d.Futile = append(d.Futile, p.Slot)
 			default:
-				d.Send = d.Send.Append(p.Slot, change.Set, p.Text)
+				send(p, change.Set, p.Text)
 			}
 		case change.ClearIfDelivered:
 			switch {
@@ -54,7 +60,7 @@ func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Dif
 			case wasFutile(nil):
 				d.Futile = append(d.Futile, p.Slot)
 			default:
-				d.Send = d.Send.Append(p.Slot, change.Clear, nil)
+				send(p, change.Clear, nil)
 			}
 		case change.Clear:
 			switch {
@@ -63,7 +69,7 @@ func (e *Entry) Diff(record *change.Record, fingerprint func([]byte) uint64) Dif
 			case wasFutile(nil):
 				d.Futile = append(d.Futile, p.Slot)
 			default:
-				d.Send = d.Send.Append(p.Slot, change.Clear, nil)
+				send(p, change.Clear, nil)
 			}
 		case change.Refused, change.RefusedOver:
 			d.Refused = append(d.Refused, SlotRefusal{Slot: p.Slot, Rejection: p.Rejection()})

@@ -76,7 +76,7 @@ type Entry struct {
 
 	hold  *Hold // the last transaction that it waits with, released or not
 	waits int   // transactions that it waits with
-	aside bool  // not in the heap of those that are ready, for that reason
+	aside bool  // not among those that are ready, for that reason
 }
 
 // Origin is a row that a change came from.
@@ -163,7 +163,16 @@ type Chunk struct {
 	// Rows is the number of rows that the chunk read.
 	Rows int
 
-	open int // entries that are not settled yet; the queue counts
+	open int      // entries that are not settled yet; the queue counts
+	self []*Chunk // see alone
+}
+
+// alone is the list of this chunk, which most of its entries share.
+func (c *Chunk) alone() []*Chunk {
+	if c.self == nil {
+		c.self = []*Chunk{c}
+	}
+	return c.self[:1:1]
 }
 
 // Archives reports whether the record is to be archived.

@@ -154,11 +154,16 @@ func (q *Queue) grow(n int) {
 
 func (q *Queue) append(lane *lane, a *Add) {
 	p := a.Patch
+	key := string(p.Key)
+	row := key // most often they share one text
+	if row != string(p.Row) {
+		row = string(p.Row)
+	}
 	e := &Entry{
 		Source:    p.Source,
-		Key:       string(p.Key),
+		Key:       key,
 		OldKey:    string(p.OldKey),
-		Row:       string(p.Row),
+		Row:       row,
 		Props:     append(change.Props(nil), p.Props...),
 		Rejection: p.Rejection,
 		Partial:   !p.Whole,
@@ -179,7 +184,7 @@ func (q *Queue) append(lane *lane, a *Add) {
 		e.Key = unaddressed(p.Source.Table, e.Row)
 	}
 	if a.Chunk != nil {
-		e.Chunks = []*Chunk{a.Chunk}
+		e.Chunks = a.Chunk.alone()
 		a.Chunk.open++
 	}
 	if q.tail == nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/pgcrm/pgcrm/change"
 )
@@ -79,4 +80,45 @@ func TestALoadHasItsTurn(t *testing.T) {
 		}
 	}
 	t.Errorf("%d batches, and no row of the load was taken", 3*loadTurn)
+}
+
+// Whatever comes late, or back, is taken in the order of first positions.
+func TestReadyVersionsAreTakenInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var o order
+		var model []*Entry
+		byFirst := func(a, b *Entry) int { return a.First.Compare(b.First) }
+		for next := range rapid.IntRange(1, 200).Draw(t, "steps") {
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			case 0, 1, 2, 3, 4: // in order, or late
+				at := next * 10
+				if rapid.IntRange(0, 4).Draw(t, "late") == 0 {
+					at = rapid.IntRange(0, at).Draw(t, "at")
+				}
+				e := &Entry{First: change.Position{LSN: change.LSN(at), Ordinal: uint32(next)}}
+				o.push(e)
+				model = append(model, e)
+			case 5:
+				for _, e := range model {
+					if rapid.IntRange(0, 3).Draw(t, "gone") == 0 {
+						e.state = gone
+					}
+				}
+				o.sweep()
+				model = slices.DeleteFunc(model, func(e *Entry) bool { return e.state == gone })
+			default:
+				if o.len() == 0 {
+					continue
+				}
+				want := slices.MinFunc(model, byFirst)
+				if got := o.first(); got != want || o.pop() != want {
+					t.Fatalf("took %v, not %v", got.First, want.First)
+				}
+				model = slices.DeleteFunc(model, func(e *Entry) bool { return e == want })
+			}
+			if o.len() != len(model) {
+				t.Fatalf("%d are ready, not %d", o.len(), len(model))
+			}
+		}
+	})
 }

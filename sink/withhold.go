@@ -140,10 +140,10 @@ func (q *Queue) Stuck() bool {
 	return q.head != nil
 }
 
-// setAside takes those off the top of the heap that must not be taken yet. They
-// come back when they are released.
-func (h *readyHeap) setAside() {
-	for len(*h) > 0 && (*h)[0].waits > 0 {
-		h.pop().aside = true
+// setAside takes those off the top that must not be taken yet. They come back when
+// they are released.
+func (o *order) setAside() {
+	for o.len() > 0 && o.first().waits > 0 {
+		o.pop().aside = true
 	}
 }

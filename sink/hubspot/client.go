@@ -157,7 +157,7 @@ func (c *Client) attempt(ctx context.Context, k *call, token string) (reply, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	r := reply{status: resp.StatusCode, header: resp.Header, correlationID: resp.Header.Get("X-Hubspot-Correlation-Id")}
-	r.body, err = io.ReadAll(io.LimitReader(resp.Body, c.cfg.MaxResponse+1))
+	r.body, err = readAll(io.LimitReader(resp.Body, c.cfg.MaxResponse+1), resp.ContentLength)
 	if err != nil {
 		return r, &attemptError{err: fmt.Errorf("answer cut off: %w", err), reached: true}
 	}
@@ -165,4 +165,14 @@ func (c *Client) attempt(ctx context.Context, k *call, token string) (reply, err
 		return r, &attemptError{err: fmt.Errorf("answer longer than %d bytes", c.cfg.MaxResponse), reached: true}
 	}
 	return r, nil
+}
+
+// readAll is io.ReadAll where the length is most often known. What is said of it is
+// believed only so far.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	const most = 1 << 20
+	var b bytes.Buffer
+	b.Grow(int(min(max(length, 0), most)) + bytes.MinRead)
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
