@@ -208,6 +208,10 @@ tables:
 	if got := w.letters(); len(got) > 0 {
 		t.Errorf("parked: %q", got)
 	}
+	eventually(t, patience, func() string {
+		p.alive()
+		return w.query(`SELECT 'load ' || id || ' is ' || state FROM ` + w.name + `.backfill WHERE state IN ('waiting', 'running') LIMIT 1`)
+	})
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
