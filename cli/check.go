@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ alone, without a network or a secret, as suits CI; pgcrm test uses it too.`,
   pgcrm check -o json | jq '.[] | select(.ok | not)'
   pgcrm check --update-lock
   pgcrm check --offline`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	var offline, updateLock bool
 	cmd.Flags().BoolVar(&offline, "offline", false, "check the mapping alone, against pgcrm.lock")
@@ -78,7 +79,8 @@ type checker struct {
 	file      *mapping.File
 	conn      *pgx.Conn
 	relations []*change.Relation
-	whole     bool // every mapped table was found
+	blanks    []*change.Relation // without columns, for tables that could not be described
+	whole     bool               // every mapped table was found
 	mapping   *mapping.Mapping
 
 	properties map[string][]mapping.Property // nil where an object's could not be read
@@ -180,6 +182,7 @@ func (c *checker) tables(ctx context.Context) {
 		if err != nil {
 			c.refused("table", err)
 			c.whole = false
+			c.blanks = append(c.blanks, &change.Relation{Schema: t.Schema, Name: t.Name})
 			continue
 		}
 		c.relations = append(c.relations, rels...)
@@ -241,14 +244,18 @@ func (c *checker) database(ctx context.Context) {
 	}
 }
 
-// compile puts mapping, tables and properties together.
+// compile puts mapping, tables and properties together. Where not all of them are
+// known, it still says what does not suit those that are.
 func (c *checker) compile(context.Context) {
-	if c.file == nil || !c.whole || c.properties == nil {
+	if c.file == nil {
 		return
 	}
-	m, err := mapping.Compile(c.file, c.relations, c.properties)
-	if err != nil {
+	m, err := mapping.Compile(c.file, slices.Concat(c.relations, c.blanks), c.properties)
+	switch {
+	case err != nil:
 		c.refused("mapping", err)
+		return
+	case !c.whole || c.properties == nil:
 		return
 	}
 	c.mapping = m

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/pgcrm/pgcrm/sink/hubspot/hubspotsim"
 )
 
 // checked runs `pgcrm check -o json`.
@@ -94,6 +96,26 @@ func TestCheckWithLittle(t *testing.T) {
 	w.finds(list, "configuration", "wrong", "HUBSPOT_ACCESS_TOKEN")
 	w.finds(list, "configuration", "note", "PGCRM_BATCH")
 	w.finds(list, "table", "ok", "public.accounts can be followed")
+
+	// What does not suit the tables is said without the portal too, and the other
+	// way round.
+	w.env["PGCRM_MAPPING"] = "version: 1\ntables: {public.accounts: {match: {account_id: idd}, properties: {nane: name}}}"
+	list, _ = w.checked()
+	w.finds(list, "mapping", "wrong", "no column idd; did you mean id?")
+	w.env["HUBSPOT_ACCESS_TOKEN"] = hubspotsim.DefaultToken
+	url := w.env["PGCRM_DATABASE_URL"]
+	w.env["PGCRM_DATABASE_URL"] = "postgres://127.0.0.1:1/none"
+	list, _ = w.checked()
+	w.finds(list, "connection", "wrong", "cannot connect to the database")
+	w.finds(list, "mapping", "wrong", "no property nane; did you mean name?")
+	w.env["PGCRM_DATABASE_URL"] = url
+	w.env["PGCRM_MAPPING"] = strings.Replace(worldMapping, "tables:", "tables:\n  public.none: {match: {account_id: id}, properties: {city: city}}", 1)
+	list, _ = w.checked()
+	w.finds(list, "table", "wrong", "table public.none does not exist")
+	if n := strings.Count(string(mustJSON(t, list)), "public.none does not exist"); n != 1 {
+		t.Errorf("that a table does not exist is said %d times", n)
+	}
+	delete(w.env, "HUBSPOT_ACCESS_TOKEN")
 
 	delete(w.env, "PGCRM_DATABASE_URL")
 	w.env["PGCRM_MAPPING"] = "version: 1\ntables: {public.accounts: {match: {account_id: id}, propertys: {}}}"

@@ -56,7 +56,7 @@ counts as done only when HubSpot has accounted for every record before it.
 It is configured by environment variables and a mapping file; see
 docs/configuration.md and docs/mapping.md. Without a command it does what
 "pgcrm run" does.`,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          run.RunE,
@@ -74,6 +74,26 @@ docs/configuration.md and docs/mapping.md. Without a command it does what
 		return &usageError{fmt.Sprintf("%v; see %s --help", err, cmd.CommandPath())}
 	})
 	return root
+}
+
+// noSuchCommand is said of what is no command, with the one that was meant.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if cmd.SuggestionsMinimumDistance = 2; len(cmd.SuggestionsFor(args[0])) > 0 {
+		hint = " (did you mean " + cmd.SuggestionsFor(args[0])[0] + "?)"
+	}
+	return fmt.Errorf("there is no command %q%s", args[0], hint)
+}
+
+// noArguments is for commands that take none.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is one argument too many: the command takes none", args[0])
+	}
+	return nil
 }
 
 // countArguments has every command report a wrong number of arguments, or a

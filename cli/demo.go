@@ -55,7 +55,7 @@ It needs Postgres server binaries (apt-get install postgresql).`,
 		Example: `  pgcrm demo
   pgcrm demo --faults 0.2        one call in five goes wrong; nothing is lost
   pgcrm demo --rate 200 --for 30s`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), stop) },
 	}
 	cmd.Flags().Float64Var(&d.rate, "rate", 4, "changes a second")

@@ -24,7 +24,7 @@ a record, or about the record as a whole; the rest of the record was delivered.
 
 A letter closes by itself once a newer version of the row is delivered. Retry
 reads the row as it is now; an old value is never sent again.`,
-		Args: cobra.NoArgs,
+		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return &usageError{"say what to do with the parked records: pgcrm dlq list, show, retry or drop"}
 		},
@@ -98,7 +98,7 @@ func newDLQListCommand(env Environment) *cobra.Command {
 		Example: `  pgcrm dlq list
   pgcrm dlq list --table accounts --reason invalid_option
   pgcrm dlq list -o json | jq 'group_by(.category) | map({(.[0].category): length}) | add'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	flags.add(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many; 0 lists all")

@@ -28,7 +28,7 @@ func newHealthcheckCommand(environ []string) *cobra.Command {
 		Use:    "healthcheck",
 		Short:  "Ask the pgcrm that runs here whether it is well; exit code 1 if not",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if target == "" {
 				var err error

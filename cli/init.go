@@ -56,7 +56,7 @@ creates them first. Nothing else is ever changed in the portal.`,
   pgcrm init --table accounts --match account_id=id --file crm/pgcrm.yaml
   pgcrm init --table accounts --columns id,plan,seats --create-properties
   pgcrm init --table accounts --columns id,plan,seats --create-properties --yes`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&c.tables, "table", nil, "a table to map, [SCHEMA.]NAME; may be repeated")

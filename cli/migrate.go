@@ -49,7 +49,7 @@ has "pgcrm run" do all this by itself.`,
 		Example: `  pgcrm migrate
   pgcrm migrate --sql | psql -X -v ON_ERROR_STOP=1 "$ADMIN_URL"
   pgcrm migrate --recreate-slot && pgcrm run`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&m.sql, "sql", false, "print the statements for a DBA and change nothing")

@@ -41,7 +41,7 @@ takes a call for each hundred rows.`,
   pgcrm plan --table accounts --key 7,12
   pgcrm plan --count
   pgcrm plan --table accounts --count --read-crm -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&c.tables, "table", nil, "only these tables; all that are mapped otherwise")

@@ -22,7 +22,7 @@ func newRunCommand(stop <-chan struct{}, env Environment) *cobra.Command {
 		Short: "Set up what is missing, load the mapped tables once, then stream until stopped",
 		Example: `  PGCRM_DATABASE_URL=postgres://pgcrm@db/app HUBSPOT_ACCESS_TOKEN_FILE=/run/token pgcrm run
   PGCRM_MAPPING_FILE=crm/pgcrm.yaml PGCRM_LOG_FORMAT=json pgcrm run`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, warnings, err := config.Load(env.Env, config.NeedDatabase, config.NeedCRM, config.NeedMapping)
 			if err != nil {

@@ -15,7 +15,7 @@ it. With the YAML language server, name it in the first line of pgcrm.yaml:
 
   # yaml-language-server: $schema=pgcrm.schema.json`,
 		Example: "  pgcrm schema > pgcrm.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(mapping.Schema())
 			return err

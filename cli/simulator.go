@@ -75,7 +75,7 @@ While it runs, faults come and go by HTTP, without a token:
   pgcrm simulator --faults 'missing,inputs=2,rate=0.3'    a 200 that lies
   pgcrm simulator --quirks hostile --seed 7               every open question of the API at random
   pgcrm simulator --property sla:enumeration=GOLD,SILVER --property contacts.crm_key:unique`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.run(cmd.Context(), stop, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -35,7 +35,7 @@ The restart gap is what the server keeps on its disk for the slot; it follows
 later, once no transaction of that time is open.`,
 		Example: `  pgcrm status
   pgcrm status -o json | jq .log`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	format := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -39,7 +39,7 @@ The application's tables, the roles and the CRM stay as they are.
 While an instance reads the slot it refuses; --force ends that instance's session.`,
 		Example: `  pgcrm uninstall
   pgcrm uninstall --yes`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	cmd.Flags().BoolVar(&u.yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&u.force, "force", false, "take the slot away from an instance that reads it")

@@ -59,7 +59,7 @@ Exit codes: 0 no drift, 3 drift, 1 and 2 as everywhere.`,
 		Example: `  pgcrm verify
   pgcrm verify --all -o json > drift.json
   pgcrm verify --table accounts --sample 500 --repair`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&c.tables, "table", nil, "only these tables; all that are mapped otherwise")

@@ -34,7 +34,7 @@ func newVersionCommand(env Environment) *cobra.Command {
 		Use:     "version",
 		Short:   "Print version, commit and Go version",
 		Example: `  pgcrm version -o json`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 	}
 	format := addOutputFlag(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error {

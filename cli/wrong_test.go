@@ -55,3 +55,17 @@ func TestWhatFailsIsNotWrong(t *testing.T) {
 		t.Errorf("code %d, %q", code, out.String())
 	}
 }
+
+func TestCommandsThatThereAreNot(t *testing.T) {
+	for args, want := range map[string]string{
+		"chekc":       `there is no command "chekc" (did you mean check?); see pgcrm --help`,
+		"publish":     `there is no command "publish"; see pgcrm --help`,
+		"dlq lst":     `there is no command "lst" (did you mean list?); see pgcrm dlq --help`,
+		"check twice": `"twice" is one argument too many: the command takes none; see pgcrm check --help`,
+	} {
+		o := outside(t, nil, strings.Fields(args)...)
+		if o.code != exitWrong || o.stderr != want+"\n" {
+			t.Errorf("%s: exit code %d, %s", args, o.code, o.stderr)
+		}
+	}
+}

@@ -44,7 +44,7 @@ func (c *CRM) finish(env *environ, p *problems, needed bool) {
 			p.add(name, "is not set, but "+strings.Join(set, " and ")+" is", "OAuth needs all three; set it, or use HUBSPOT_ACCESS_TOKEN instead")
 		}
 	case !token && needed:
-		mend := "give a private-app token or service key (in HubSpot: Settings, Integrations, Private apps)"
+		mend := "give a service key (in HubSpot: Development, Keys, Service keys) or a private app's token"
 		if other := env.likely(tokenName); other != "" {
 			mend += "; " + other + " is set but not read"
 		}
