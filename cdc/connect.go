@@ -156,7 +156,7 @@ func (c Config) prepare(pc *pgconn.Config) *watch {
 	pc.DialFunc = w.dial(dialer(pc.ConnectTimeout).DialContext)
 	log := c.logger()
 	pc.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		log.Debug("notice from postgres", "severity", n.Severity, "message", n.Message)
+		log.Debug("postgres_notice", "severity", n.Severity, "message", n.Message)
 	}
 	return w
 }

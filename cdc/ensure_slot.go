@@ -103,7 +103,7 @@ func createSlot(ctx context.Context, cfg Config, conn *pgconn.PgConn, kind slotK
 			return 0, err
 		}
 		blocked.Blockers = inWords(open)
-		cfg.logger().WarnContext(ctx, "slot creation waits for open transactions",
+		cfg.logger().WarnContext(ctx, "slot_waits",
 			"slot", cfg.Slot, "waited", time.Since(started).Round(time.Second), "transactions", blocked.Blockers)
 		if ctx.Err() != nil {
 			return 0, blocked

@@ -202,7 +202,7 @@ func (s *Stream) message(kind byte, body []byte) (emit bool, err error) {
 	case 'N':
 		var m pgproto3.NoticeResponse
 		if err := m.Decode(body); err == nil {
-			s.log.Debug("notice from postgres", "severity", m.Severity, "message", m.Message)
+			s.log.Debug("postgres_notice", "severity", m.Severity, "message", m.Message)
 		}
 		return false, nil
 	case 'S': // ParameterStatus: a reload of the server's settings

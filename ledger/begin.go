@@ -179,7 +179,8 @@ func locked(err error) bool {
 // process can leave a settle half sent for ever. Whoever calls Begin holds the
 // slot, so their settle would fail at the next one anyway.
 func (l *Ledger) evict(ctx context.Context) error {
-	l.logger.WarnContext(ctx, "an older instance holds the state in an unfinished transaction; its session is ended")
+	l.logger.WarnContext(ctx, "older_instance_ended",
+		"note", "it held the state in a transaction that it did not finish")
 	_, err := l.pool.Exec(ctx, `SELECT pg_terminate_backend(k.pid) FROM pg_locks k JOIN pg_stat_activity a ON a.pid = k.pid
 		WHERE k.relation = 'state'::regclass AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		AND k.mode = 'RowExclusiveLock' AND k.granted AND k.pid <> pg_backend_pid() AND a.xact_start < now() - interval '2 s'`)

@@ -83,8 +83,8 @@ func Apply(ctx context.Context, url, schema string, logger *slog.Logger) error {
 	if err != nil {
 		return explain(err, schema)
 	}
-	for _, r := range results {
-		logger.InfoContext(ctx, "state schema migrated", "schema", schema, "version", r.Source.Version)
+	if n := len(results); n > 0 {
+		logger.InfoContext(ctx, "state_migrated", "schema", schema, "version", results[n-1].Source.Version)
 	}
 	return nil
 }

@@ -216,7 +216,7 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 	switch {
 	case errors.As(err, &hold):
 		if s.holds.set(target.Object, hold.Error()) {
-			s.Log.Error("mapping_held", "object", target.Object, "match", target.Match, "error", hold)
+			s.Log.Error("mapping_held", "object", target.Object, "match", target.Match, "problem", hold.Problems()[0])
 		}
 	case err != nil:
 	case s.holds.clear(target.Object):

@@ -2,7 +2,6 @@ package sink
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/pgcrm/pgcrm/change"
@@ -87,8 +86,6 @@ func (r *deliveryRun) holdSome(p parcel, refusal *hubspot.Error) {
 func (r *deliveryRun) hold(items []*deliveryItem, property string, refusal *hubspot.Error) {
 	if r.held == nil {
 		r.held = newHoldError(r.target, property, r.slot(property), refusal)
-		r.log.Error("HubSpot refuses what a mapping asks for, the mapping waits",
-			slog.String("object", r.target.Object), slog.String("problem", r.held.Problems()[0]))
 	}
 	for _, it := range items {
 		it.verdict.Outcome = Undecided

@@ -52,7 +52,8 @@ func (d *Deliverer) learn(e endpoint, inputs, bytes int, refusal *hubspot.Error)
 	d.mu.Lock()
 	d.limits[e] = l
 	d.mu.Unlock()
-	d.log.Warn("HubSpot refuses batches of this size, smaller ones are sent from now on",
+	d.log.Warn("smaller_batches",
+		slog.String("note", "HubSpot refuses larger ones"),
 		slog.String("object", e.object), slog.String("call", e.verb), slog.Int("status", refusal.Status),
 		slog.Int("inputs", l.inputs), slog.Int("bytes", l.bytes))
 }
