@@ -365,3 +365,49 @@ func TestBackfillOfSomeRows(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// TestALoadHoldsNoLock: while a load goes on, and while it waits because the CRM is
+// away, no session of the program keeps a transaction open, and the application
+// may change the table.
+func TestALoadHoldsNoLock(t *testing.T) {
+	t.Parallel()
+	const rows = 3000
+	w := loadWorld(t, rows).with("PGCRM_BATCH_SIZE=20", "PGCRM_RATE_LIMIT=20/1s")
+	p := w.start()
+	w.arrives(p, 1, "name=Account 1")
+	alter := func(sql string) {
+		t.Helper()
+		// An application would not be made to wait either.
+		w.exec("SET LOCAL lock_timeout = '30s'; " + sql)
+	}
+	alter("ALTER TABLE accounts ADD note text DEFAULT 'x'")
+	w.fault(hubspotsim.Fault{Op: "update", Effect: hubspotsim.Status, Status: 503})
+	eventually(t, patience, func() string {
+		p.alive()
+		if w.portal.Stats().Calls["update 503"] == 0 {
+			return "no call has failed"
+		}
+		return ""
+	})
+	if got := w.load("1", "state"); got != "running" {
+		t.Fatalf("the load is %s", got)
+	}
+	// It reads a few chunks ahead, and then waits.
+	eventually(t, patience, func() string {
+		p.alive()
+		return w.query(`SELECT string_agg(pid || ' ' || state || ' ' || query, '; ') FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+			AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)`)
+	})
+	alter("ALTER TABLE accounts DROP note; CREATE INDEX ON accounts (plan); ALTER TABLE accounts ALTER seats TYPE bigint")
+	w.portal.ClearFaults()
+	eventually(t, patience, func() string {
+		p.alive()
+		return cmp.Diff("done "+strconv.Itoa(rows), w.load("1", "state || ' ' || rows"))
+	})
+	for id := 1; id <= rows; id++ {
+		if why := w.lacks(id, fmt.Sprintf("name=Account %d", id), fmt.Sprintf("seats=%d", id)); why != "" {
+			t.Fatal(why)
+		}
+	}
+}
