@@ -77,4 +77,6 @@ func TestAddresses(t *testing.T) {
 	try("one that refuses first", fmt.Sprintf("[::1]:%d,%s", closed, four), "127.0.0.1", "")
 	try("one that refuses first over IPv4", fmt.Sprintf("127.0.0.1:%d,%s", closed, six), "::1", "")
 	try("no name first", "nowhere.invalid:1,"+six, "::1", "")
+	d.url += "&target_session_attrs=read-write"
+	try("the primary of two", fmt.Sprintf("[::1]:%d,%s", closed, four), "127.0.0.1", "")
 }

@@ -207,6 +207,9 @@ func connectError(err error, pc *pgconn.Config) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
+	if errors.Is(err, pgconn.ErrStandbyConnection) || errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		return &StandbyError{cause: err} // no host is the primary now
+	}
 	says, mend := telling(err)
 	return problemBecause(err, "PGCRM_DATABASE_URL: cannot connect to the database: %s; %s", says, mend)
 }

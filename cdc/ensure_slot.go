@@ -36,6 +36,9 @@ func EnsureSlot(ctx context.Context, cfg Config) (Slot, error) {
 	if err != nil {
 		return Slot{}, err
 	}
+	if err := server.Primary(); err != nil {
+		return Slot{}, err
+	}
 	slot, ok, err := slotInfo(ctx, conn, cfg.Slot)
 	switch {
 	case err != nil:

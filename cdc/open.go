@@ -41,6 +41,9 @@ func open(ctx context.Context, cfg Config, conn *pgconn.PgConn, frames *frames, 
 	if err != nil {
 		return nil, err
 	}
+	if err := server.Primary(); err != nil {
+		return nil, err
+	}
 	if err := cfg.originSuits(server.Version); err != nil {
 		return nil, err
 	}
@@ -148,8 +151,6 @@ func (s *Slot) usable(server Server) error {
 		return problem("PGCRM_SLOT: replication slot %s uses the output plugin %q, not pgoutput: choose another name", s.Name, s.Plugin)
 	case s.Database != server.Database:
 		return problem("PGCRM_SLOT: replication slot %s belongs to database %q, not %q: choose another name", s.Name, s.Database, server.Database)
-	case s.Synced && server.InRecovery: // a standby that was promoted keeps the mark
-		return problem("replication slot %s is a copy that this standby keeps: set PGCRM_DATABASE_URL to the primary", s.Name)
 	case s.TwoPhase:
 		return problem("PGCRM_SLOT: replication slot %s was made for two-phase commit, which pgcrm does not read: choose another name", s.Name)
 	}

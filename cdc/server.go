@@ -97,6 +97,31 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (Server, error) {
 	return s, nil
 }
 
+// StandbyError says that a standby answers where the primary is needed, as while
+// one server takes over from another. Wait: it is promoted, or the address leads
+// to another.
+type StandbyError struct{ cause error }
+
+// Error says what to do if that does not happen.
+func (e *StandbyError) Error() string {
+	return "the server is a standby: wait until it is promoted, or set PGCRM_DATABASE_URL to the primary"
+}
+
+// Problems makes it an error of the environment at a start.
+func (e *StandbyError) Problems() []string { return []string{e.Error()} }
+
+// Unwrap returns what the connection was refused with, where target_session_attrs
+// asks for a primary.
+func (e *StandbyError) Unwrap() error { return e.cause }
+
+// Primary refuses a standby.
+func (s *Server) Primary() error {
+	if s.InRecovery {
+		return &StandbyError{}
+	}
+	return nil
+}
+
 // timelineEnds reads the history of the server's timeline: a line for each one
 // before it, with where it was left and why. What cannot be read proves nothing.
 func timelineEnds(ctx context.Context, conn *pgconn.PgConn, timeline int32) map[int32]change.LSN {

@@ -56,6 +56,9 @@ func (s *source) Identify(ctx context.Context) (pipeline.Server, error) {
 	if err != nil {
 		return pipeline.Server{}, err
 	}
+	if err := server.Primary(); err != nil {
+		return pipeline.Server{}, err
+	}
 	slot, err := s.slot(ctx)
 	if err != nil {
 		return pipeline.Server{}, err

@@ -133,6 +133,46 @@ func TestPGAFailoverThatKeptTheLogIsFollowed(t *testing.T) {
 	}
 }
 
+// TestPGAStandbyIsWaitedFor: while one server takes over from another the address
+// may lead to a standby, or every host that is named may be one.
+func TestPGAStandbyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ option, says string }{
+		"one address": {"", "the server is a standby: wait until it is promoted"},
+		// The state's connection, which has the same address, meets it first.
+		"target_session_attrs": {"&target_session_attrs=read-write", "read only connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newServerWorld(t, "restore_command", "false")
+			w.env["PGCRM_DATABASE_URL"] += c.option
+			// A slot that is gone must not be made anew on a standby.
+			w.env["PGCRM_ON_SLOT_LOSS"] = "resync"
+			url := w.listening()
+			w.seed(1)
+			w.exec(`INSERT INTO accounts VALUES (1, 'before')`)
+			p := w.start()
+			w.arrives(p, 1, "name=before")
+			w.settles(p)
+			w.stopped(func(data string) {
+				touch := exec.Command("cp", "--preserve=all", filepath.Join(data, "PG_VERSION"), filepath.Join(data, "standby.signal"))
+				if out, err := touch.CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+			})
+			w.says(p, url+"/api/status", 200, `"reconnecting"`, c.says)
+			w.query("SELECT pg_promote()::text")
+			w.promoted("2")
+			w.exec(`UPDATE accounts SET name = 'after' WHERE id = 1`)
+			w.arrives(p, 1, "name=after")
+			w.settles(p)
+			if code := p.stop(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
 // TestPGARestoreFromThePastIsRefused keeps the state elsewhere, so that the
 // restore of the source leaves it, and has the restored log grow beyond the
 // checkpoint: by its length alone it would pass.
