@@ -266,3 +266,36 @@ func TestAChangeOfNoRecordIsNotSentToTheKeysNextOwner(t *testing.T) {
 		})
 	}
 }
+
+// That another record has the old key by now tells that the rename is settled, and
+// nothing of the changes after it.
+func TestAChangeAfterARenameOfNothingIsAccountedForByItself(t *testing.T) {
+	inLab(t, traits{full: true}, func(l *lab) {
+		l.run(shape{batch: 1, inFlight: 4})
+		l.saved(l.commit(1, "a@0", "b@0"))
+		killed := false
+		l.onRequest = func(_ *process, jobs []sink.Job) string {
+			if !killed && (jobs[0].Key == "k2" || jobs[0].Key == "k11") {
+				return "lost" // it holds the checkpoint back, or is never heard of
+			}
+			return ""
+		}
+		l.commit(2, "a@1", "b@1")
+		l.until("the checkpoint is held", func() bool { return len(l.requests("k2 ")) > 0 })
+		l.commitAll(l.keyed(10, "k10", "g@3", "h@3")) // the CRM has none such
+		l.commitAll(l.rekey(10, "k11", "i@3", same))
+		l.until("the rename of nothing is settled", func() bool { return l.letterOf(11, ledger.WholeRecord) != nil })
+		l.commitAll(l.row(10, "j@3", same))
+		l.commitAll(l.rekey(1, "k10", "c@0", "d@0"))
+		l.until("the other has its key", func() bool { return l.state.records[recordKey{0, "k10"}] != nil })
+		l.crash(l.procs[0], 0)
+		l.locked(func() { killed = true })
+		l.run(shape{})
+		l.saved(l.commitAll(l.row(1, "e@0", same)))
+		l.locked(func() {
+			if n := len(l.requests("p2 [k11 a=\"j@3\"")); n == 0 {
+				t.Errorf("the change after the rename was not tried again: %q", l.crm.log)
+			}
+		})
+	})
+}

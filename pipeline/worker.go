@@ -310,7 +310,6 @@ func (s *session) remember(batch []*sink.Entry, records []*change.Record) []reme
 		}
 		old := olds[0]
 		olds = olds[1:]
-		f.settled = f.settled || s.accounted(e, old)
 		f.renamed = s.reached(records[i], e.First) || s.reached(old, e.First)
 		if learnt(old) {
 			f.learntID = old.CRMID
