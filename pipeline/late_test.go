@@ -111,3 +111,25 @@ func TestZ4SendingOnceMoreIsDoneOnce(t *testing.T) {
 		})
 	})
 }
+
+// A stop is clean where every request was answered, though nothing came of it: the
+// next instance need not wait out a lease, nor send twice what it sends.
+func TestZ3AStopIsCleanWhereNothingMayTakeEffectLater(t *testing.T) {
+	for fate, clean := range map[string]bool{"unavailable": true, "held": true, "lost": false} {
+		t.Run(fate, func(t *testing.T) {
+			inLab(t, traits{}, func(l *lab) {
+				l.run(shape{})
+				l.hook(func(*process, []sink.Job) string { return fate })
+				l.commit(1, "1", "1")
+				l.until("it is out", l.out("k1"))
+				time.Sleep(time.Minute)
+				l.procs[0].terminate()
+				l.locked(func() {
+					if l.state.clean != clean {
+						t.Errorf("the stop was clean: %v", l.state.clean)
+					}
+				})
+			})
+		})
+	}
+}

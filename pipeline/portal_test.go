@@ -92,15 +92,16 @@ func (s *sender) Deliver(ctx context.Context, target *change.Target, jobs []sink
 	}
 	s.mu.Unlock()
 	var hold error
+	right := ctx.Value(rightKey{}).(right)
 	for attempt := 0; len(open) > 0; attempt++ {
 		if attempt > 0 {
-			if err := pause(ctx, min(time.Second<<min(attempt, 5), 30*time.Second)); err != nil {
+			if err := pause(right.until, min(time.Second<<min(attempt, 5), 30*time.Second)); err != nil {
 				return verdicts, err
 			}
 		}
 		gone := pause(ctx, s.dice.upTo(2*s.delay))
 		// From here to where the CRM takes the request no time passes.
-		if err := ctx.Value(permitKey{}).(func(context.Context) error)(ctx); err != nil {
+		if err := errors.Join(right.until.Err(), right.permit(right.until)); err != nil {
 			return verdicts, err
 		}
 		s.mu.Lock()
@@ -195,11 +196,17 @@ func (s *sender) Identify(ctx context.Context, target *change.Target, keys []str
 	return ids, nil
 }
 
-type permitKey struct{}
+// right is the client's part of a session's end and of the lease: nothing is begun
+// after until, or without a permit.
+type right struct {
+	until  context.Context
+	permit func(context.Context) error
+}
 
-// withPermit is the client's part of the lease; it asks before each attempt.
-func withPermit(ctx, _ context.Context, permit func(context.Context) error) context.Context {
-	return context.WithValue(ctx, permitKey{}, permit)
+type rightKey struct{}
+
+func withRight(ctx, until context.Context, permit func(context.Context) error) context.Context {
+	return context.WithValue(ctx, rightKey{}, right{until, permit})
 }
 
 func pickJobs(jobs []sink.Job, open []int) []sink.Job {

@@ -73,7 +73,7 @@ func (w *world) start(name string, sh shape) *process {
 		},
 		Now:   time.Now,
 		Lease: w.lease,
-		Until: withPermit,
+		Until: withRight,
 	}
 	m := &mapper{world: w}
 	for t, table := range w.pg.tables {

@@ -67,11 +67,8 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 			s.inFlight.Add(1)
 			defer func() { s.inFlight.Add(-1); <-slots }()
 			err := s.deliver(hard, ctx, batch)
-			if err != nil {
-				s.abandoned.Store(true)
-				if ctx.Err() == nil && !stopped(stop) {
-					kill(err)
-				}
+			if err != nil && ctx.Err() == nil && !stopped(stop) {
+				kill(err)
 			}
 			return err
 		})
@@ -165,6 +162,7 @@ func (s *session) deliver(ctx, front context.Context, batch []*sink.Entry) (err 
 	case s.results <- outcomes:
 		return err
 	case <-ctx.Done():
+		s.abandoned.Store(true) // no settle tells of those that may take effect late
 		return ctx.Err()
 	}
 }
@@ -233,6 +231,7 @@ func (s *session) send(ctx context.Context, target *change.Target, attempts []*a
 				outcomes = append(outcomes, o)
 				continue
 			}
+			s.abandoned.Store(true) // its own call may take effect late
 			if !errors.As(failed, &hold) {
 				err = failed
 			}
