@@ -71,7 +71,9 @@ func open(ctx context.Context, cfg Config, conn *pgconn.PgConn, frames *frames, 
 	if err := startReplication(ctx, cfg, conn, cfg.Slot, start); err != nil {
 		return nil, startError(ctx, cfg, slot, err)
 	}
-	return newStream(cfg, conn, frames, server, start, time.Now()), nil
+	s := newStream(cfg, conn, frames, server, start, time.Now())
+	s.restart = slot.RestartLSN
+	return s, nil
 }
 
 // OpenTemporary reads from now on over a slot that ends with the stream, so that

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/internal/pgtest"
 )
@@ -114,6 +116,40 @@ func TestSlotLost(t *testing.T) {
 	}
 	if err := Preflight(d.ctx, d.cfg, d.describe("t"), nil); !isProblem(err, "pgcrm migrate --recreate-slot") {
 		t.Errorf("Preflight: %v", err)
+	}
+}
+
+// TestLogRemovedFromUnderAStream: a server may take up a later place to keep its
+// log from while a new session still reads what lies before it. The next stream
+// begins there, and nothing is lost. Where there is no such place the slot is.
+func TestLogRemovedFromUnderAStream(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`)
+	d.publish("t")
+	s := d.open(0)
+	for _, c := range []struct{ code, message string }{
+		{"XX000", "requested WAL segment 00000001000000000000000A has already been removed"}, // 14
+		{"58P01", "das angeforderte WAL-Segment 00000001000000000000000A wurde schon entfernt"},
+	} {
+		refused := &pgconn.PgError{Code: c.code, Message: c.message}
+		var lost *SlotLostError
+		if err := s.refusal(refused); !errors.As(err, &lost) || Transient(err) {
+			t.Errorf("%s where the slot is where it was: %v", c.code, err)
+		}
+		before := d.slot().RestartLSN
+		for d.slot().RestartLSN == before {
+			d.exec(`INSERT INTO t SELECT coalesce(max(id), 0) + 1 FROM t`, `CHECKPOINT`)
+			_, commit := d.transaction(s)
+			s.Confirm(commit.End)
+			d.progress(s)
+		}
+		if err := s.refusal(refused); errors.As(err, &lost) || !Transient(err) {
+			t.Errorf("%s where the slot has moved on: %v", c.code, err)
+		}
+		s.restart = d.slot().RestartLSN
+	}
+	if err := s.refusal(&pgconn.PgError{Code: "XX000", Message: "invalid memory alloc request size"}); Transient(err) || !strings.Contains(err.Error(), "latest minor version") {
+		t.Errorf("another internal error: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,10 @@ type Stream struct {
 	slot   string
 	server Server
 	start  change.LSN
-	err    error // what ended the stream
+	// restart is where the server kept its log from when the stream was opened, and
+	// began to decode. Zero for a temporary slot.
+	restart change.LSN
+	err     error // what ended the stream
 
 	// Status updates.
 	interval  time.Duration
@@ -260,13 +264,39 @@ func (s *Stream) refusal(pg *pgconn.PgError) error {
 	switch pg.Code {
 	case "42704":
 		return &SlotLostError{Slot: s.slot, Reason: pg.Message + ", and changes that were made without it cannot be decoded any more", Undecodable: true, cause: pg}
-	case "58P01":
+	case "58P01", "XX000": // the second up to 14
+		if !segmentName.MatchString(pg.Message) {
+			break
+		}
+		if s.leftBehind() {
+			return fmt.Errorf("the server removed log that it had begun to decode, and has a later place to begin: %w", &leftBehindError{pg})
+		}
 		return &SlotLostError{Slot: s.slot, Reason: pg.Message, cause: pg}
 	}
 	if pg.Code == "XX000" {
 		return fmt.Errorf("the server cannot decode its log; update it to its latest minor version: %w", pg)
 	}
 	return fmt.Errorf("the server ended the replication stream: %w", pg)
+}
+
+// segmentName is in what a server says, in any language, of log that is gone.
+var segmentName = regexp.MustCompile(`\b[0-9A-F]{24}\b`)
+
+// leftBehindError is a refusal that a new stream does not meet.
+type leftBehindError struct{ cause *pgconn.PgError }
+
+func (e *leftBehindError) Error() string { return e.cause.Error() }
+func (e *leftBehindError) Unwrap() error { return e.cause }
+
+// leftBehind reports whether the slot keeps its log from a later place than when
+// this stream was opened. A server remembers such a place from the session before,
+// takes it up with the first confirmation of the next one, which is still reading
+// log of before, and may remove that from under it.
+func (s *Stream) leftBehind() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTakes)
+	defer cancel()
+	slot, ok := lookAgain(ctx, s.cfg)
+	return ok && !slot.Lost() && s.restart != 0 && slot.RestartLSN > s.restart
 }
 
 // Close sends a last status update with what was confirmed, ends the

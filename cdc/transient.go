@@ -31,11 +31,12 @@ func Transient(err error) bool {
 	var position *PositionError
 	var silent *SilentError
 	var standby *StandbyError
+	var behind *leftBehindError
 	var pg *pgconn.PgError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &active), errors.As(err, &blocked), errors.As(err, &silent), errors.As(err, &standby), errors.Is(err, errShuttingDown):
+	case errors.As(err, &active), errors.As(err, &blocked), errors.As(err, &silent), errors.As(err, &standby), errors.As(err, &behind), errors.Is(err, errShuttingDown):
 		return true
 	case errors.As(err, &lost), errors.As(err, &missing), errors.As(err, &position):
 		return false

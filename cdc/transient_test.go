@@ -29,7 +29,7 @@ func TestTransient(t *testing.T) {
 	for _, err := range []error{
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, context.DeadlineExceeded, pgconn.ErrConnClosed,
 		&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, &net.DNSError{IsNotFound: true},
-		&SlotActiveError{}, &SlotBlockedError{},
+		&SlotActiveError{}, &SlotBlockedError{}, &SilentError{}, &StandbyError{}, problemBecause(&pgconn.PgError{Code: "57P03"}, "p"),
 	} {
 		if !Transient(fmt.Errorf("wrapped: %w", err)) {
 			t.Errorf("%T %v should be tried again", err, err)
