@@ -356,3 +356,29 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("the status page: %d %.100s %v", status, body, err)
 	}
 }
+
+// TestAWebPageAtStartIsWaitedOut: what stands in for HubSpot is no reason to end,
+// nor to be ready; the log says what to look at.
+func TestAWebPageAtStartIsWaitedOut(t *testing.T) {
+	t.Parallel()
+	w := oneWorld(t)
+	w.seed(1)
+	w.exec(`INSERT INTO accounts VALUES (1, 'One', 'free', 1)`)
+	url := w.listening()
+	w.fault(hubspotsim.Fault{Op: "properties", Effect: hubspotsim.HTML, Times: 1}, hubspotsim.Fault{Op: "account", Effect: hubspotsim.Short})
+	p := w.start()
+	p.says("the body is a web page", "cut off", "check HUBSPOT_BASE_URL and any proxy")
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503} {
+		if code, body, err := get(t.Context(), url+path); err != nil || code != want {
+			t.Errorf("%s: %d %s %v", path, code, body, err)
+		}
+	}
+	if n := w.portal.Count("companies"); n != 1 || w.lacks(1, "name=One") == "" {
+		t.Error("something was sent before the portal was known")
+	}
+	w.portal.ClearFaults()
+	w.arrives(p, 1, "name=One")
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

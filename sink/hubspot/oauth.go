@@ -85,8 +85,12 @@ func (o *OAuth) Token(ctx context.Context) (string, error) {
 		Access  string `json:"access_token"`
 		Refresh string `json:"refresh_token"`
 	}
-	if json.Unmarshal(body, &answer) != nil || answer.Access == "" {
-		return "", temporary{errors.New("token endpoint: answered 200 without a token")}
+	err = json.Unmarshal(body, &answer)
+	if err == nil && answer.Access == "" {
+		err = errors.New("it holds no token")
+	}
+	if err != nil {
+		return "", temporary{fmt.Errorf("token endpoint: %w", &malformed{resp.StatusCode, body, err})}
 	}
 	if answer.Refresh != "" {
 		o.rotated = answer.Refresh
@@ -111,7 +115,7 @@ func (o *OAuth) refreshToken() (string, error) {
 func refusedRefresh(status int, body []byte) error {
 	e := parseError(status, body, "")
 	switch {
-	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500:
+	case e.Class() == Retry:
 		return temporary{fmt.Errorf("token endpoint: status %d", status)}
 	case e.Category == "BAD_CLIENT_ID":
 		return &TokenRefused{Setting: "HUBSPOT_CLIENT_ID", Reason: "HubSpot does not know this app (BAD_CLIENT_ID)"}

@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -267,7 +268,7 @@ func (c *Client) metered(ctx, wait context.Context, k *call, token string, sum *
 		slog.String("correlation_id", r.correlationID), slog.Any("error", err))
 	if err == nil && r.status >= 200 && r.status < 300 && k.check != nil {
 		if bad := k.check(r); bad != nil {
-			err = &attemptError{err: fmt.Errorf("status %d, but the body is no answer: %w", r.status, bad), reached: true}
+			err = &attemptError{err: &malformed{r.status, r.body, bad}, reached: true}
 		}
 	}
 	if r.header != nil {
@@ -287,6 +288,29 @@ func (c *Client) metered(ctx, wait context.Context, k *call, token string, sum *
 		sum.unanswered = true
 	}
 	return r, nil
+}
+
+// malformed is a 2xx whose body cannot be HubSpot's answer to the call. It is
+// waited out like an outage: most often it is the page of a gateway or a proxy.
+// That HubSpot has it so for ever cannot be ruled out, so it says what to look at.
+type malformed struct {
+	status int
+	body   []byte
+	cause  error
+}
+
+func (e *malformed) Unwrap() error { return e.cause }
+
+// Error tells nothing of the body but what it looks like.
+func (e *malformed) Error() string {
+	what := "is of another shape or cut off: " + e.cause.Error()
+	switch trimmed := bytes.TrimSpace(e.body); {
+	case len(trimmed) == 0:
+		what = "is empty"
+	case trimmed[0] == '<':
+		what = "is a web page"
+	}
+	return fmt.Sprintf("status %d, but the body %s; this is waited out, and if it stays so check HUBSPOT_BASE_URL and any proxy between here and HubSpot", e.status, what)
 }
 
 func transientStatus(status int) bool {
