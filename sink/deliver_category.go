@@ -42,7 +42,7 @@ func categoryOf(refusal *hubspot.Error) string {
 			return c
 		}
 	}
-	if refusal.Status == 409 || strings.EqualFold(refusal.Category, "CONFLICT") {
+	if refusal.Status == 409 || strings.EqualFold(refusal.Category, "CONFLICT") || strings.Contains(refusal.Message, "already has that value") {
 		return CategoryConflict
 	}
 	return CategoryRefused

@@ -684,3 +684,17 @@ func TestValuesThatHubSpotDoesNotTake(t *testing.T) {
 		t.Errorf("%+v %s", v, d)
 	}
 }
+
+// A clash over a value that must be unique is one whatever HubSpot's words are.
+func TestAClashIsAConflict(t *testing.T) {
+	for _, refusal := range []hubspot.Error{
+		{Status: 400, Category: "VALIDATION_ERROR", Message: "propertyValue: already has that value tax-1"},
+		{Status: 207, Category: "CONFLICT"},
+		{Status: 409},
+		{Status: 400, Details: []hubspot.Detail{{Property: "tax_no", Code: "CONFLICTING_UNIQUE_VALUE"}}},
+	} {
+		if got := categoryOf(&refusal); got != CategoryConflict {
+			t.Errorf("%+v is %s", refusal, got)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (e *Error) Class() Class {
 	case http.StatusNotFound:
 		// Of a single record; for a batch call the path itself is unknown.
 		return Missing
-	case http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusGone:
+	case http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusGone, http.StatusRequestURITooLong:
 		return Hold
 	}
 	if e.Status >= 500 || e.Status >= 300 && e.Status < 400 {
@@ -63,7 +63,8 @@ func (e *Error) Class() Class {
 		return Missing
 	case "RATE_LIMITS", "RATE_LIMIT", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT":
 		return Retry
-	case "MISSING_SCOPES":
+	case "MISSING_SCOPES",
+		"BAD_REFRESH_TOKEN", "BAD_CLIENT_ID", "BAD_CLIENT_SECRET", "BAD_HUB": // of the token endpoint
 		return Stop
 	}
 	switch {

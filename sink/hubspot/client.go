@@ -2,6 +2,7 @@ package hubspot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -156,7 +157,7 @@ func (c *Client) attempt(ctx context.Context, k *call, token string) (reply, err
 		return reply{}, &attemptError{err: err, reached: connected || !asked}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	r := reply{status: resp.StatusCode, header: resp.Header, correlationID: resp.Header.Get("X-Hubspot-Correlation-Id")}
+	r := reply{status: resp.StatusCode, header: resp.Header, correlationID: correlationOf(resp.Header)}
 	r.body, err = readAll(io.LimitReader(resp.Body, c.cfg.MaxResponse+1), resp.ContentLength)
 	if err != nil {
 		return r, &attemptError{err: fmt.Errorf("answer cut off: %w", err), reached: true}
@@ -175,4 +176,10 @@ func readAll(r io.Reader, length int64) ([]byte, error) {
 	b.Grow(int(min(max(length, 0), most)) + bytes.MinRead)
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
+}
+
+// correlationOf is the name by which HubSpot's support, or Cloudflare's before
+// it, finds a call.
+func correlationOf(h http.Header) string {
+	return cmp.Or(h.Get("X-Hubspot-Correlation-Id"), h.Get("X-Request-Id"), h.Get("Cf-Ray"))
 }

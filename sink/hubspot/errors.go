@@ -93,6 +93,7 @@ type rawError struct {
 	Policy        looseString     `json:"policyName"`
 	Message       looseString     `json:"message"`
 	CorrelationID looseString     `json:"correlationId"`
+	RequestID     looseString     `json:"requestId"`
 	Context       json.RawMessage `json:"context"`
 	Errors        json.RawMessage `json:"errors"`
 }
@@ -104,6 +105,9 @@ func (raw *rawError) toError(status int) *Error {
 		SubCategory:   string(raw.SubCategory),
 		Policy:        strings.ToUpper(string(raw.Policy)),
 		CorrelationID: string(raw.CorrelationID),
+	}
+	if e.CorrelationID == "" {
+		e.CorrelationID = string(raw.RequestID)
 	}
 	if e.Category == "" {
 		e.Category = string(raw.ErrorType)

@@ -38,9 +38,21 @@ func TestRefusals(t *testing.T) {
 			want: func(e *Error) { e.Category = "VALIDATION_ERROR" },
 		},
 		{
+			name: "id property of a deal is not unique", status: 400, class: Hold,
+			body: `{"status":"error","message":"Unable to perform update/upsert by non-unique 0-3 property dealname","category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) { e.Category = "VALIDATION_ERROR" },
+		},
+		{
 			name: "some ids not found", status: 207, class: Missing,
 			body: `{"status":"error","category":"OBJECT_NOT_FOUND","message":"Could not get some COMPANY objects, they may be deleted or not exist. Check that ids are valid.","context":{"ids":["1","2"]}}`,
 			want: func(e *Error) { e.Category, e.IDs = "OBJECT_NOT_FOUND", []string{"1", "2"} },
+		},
+		{
+			name: "ids not found, of contacts and with trace ids", status: 207, class: Missing,
+			body: `{"status":"error","category":"OBJECT_NOT_FOUND","message":"Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid.","context":{"ids":["unknown888"],"objectWriteTraceId":["t-1"]}}`,
+			want: func(e *Error) {
+				e.Category, e.IDs, e.TraceIDs = "OBJECT_NOT_FOUND", []string{"unknown888"}, []string{"t-1"}
+			},
 		},
 		{
 			name: "single id not found, without category", status: 404, class: Missing,
@@ -51,6 +63,19 @@ func TestRefusals(t *testing.T) {
 			name: "single id that is no number", status: 404, class: Missing,
 			body: `{"status":"error","message":"Object not found.  objectId are usually numeric.","category":"OBJECT_NOT_FOUND","context":{"id":["x"]}}`,
 			want: func(e *Error) { e.Category, e.IDs = "OBJECT_NOT_FOUND", []string{"x"} },
+		},
+		{
+			name: "single id that is no number, not in a list", status: 404, class: Missing,
+			body: `{"status":"error","message":"Object not found.  objectId are usually numeric.","category":"OBJECT_NOT_FOUND","context":{"id":"x"}}`,
+			want: func(e *Error) { e.Category, e.IDs = "OBJECT_NOT_FOUND", []string{"x"} },
+		},
+		{
+			name: "unknown property of one input, told in the message alone", status: 207, class: Hold,
+			body: `{"status":"error","category":"VALIDATION_ERROR","message":"Property values were not valid: [{\"isValid\":false,\"message\":\"Property \\\"missing\\\" does not exist\",\"error\":\"PROPERTY_DOESNT_EXIST\",\"name\":\"missing\",\"localizedErrorMessage\":\"Property \\\"missing\\\" does not exist\",\"portalId\":891936587}]","context":{"objectWriteTraceId":["549b1c2a9351"]}}`,
+			want: func(e *Error) {
+				e.Category, e.TraceIDs = "VALIDATION_ERROR", []string{"549b1c2a9351"}
+				e.Details = []Detail{{Property: "missing", Code: "PROPERTY_DOESNT_EXIST", Message: `Property "missing" does not exist`}}
+			},
 		},
 		{
 			name: "unknown properties, more of them in the message", status: 400, class: Hold,
@@ -70,6 +95,75 @@ func TestRefusals(t *testing.T) {
 				e.Category = "VALIDATION_ERROR"
 				e.Details = []Detail{{Property: "amount", Value: "1.42e-14", HasValue: true, Code: "INVALID_INTEGER", Message: "1.42e-14 was not a valid number."}}
 			},
+		},
+		{
+			name: "bad number of one input, newer wording", status: 207, class: Park,
+			body: `{"status":"error","category":"VALIDATION_ERROR","message":"Property values were not valid: [{\"isValid\":false,\"message\":\"Enter a number\",\"error\":\"INVALID_NUMBER\",\"name\":\"seats\"}]","context":{"objectWriteTraceId":["t-1"]}}`,
+			want: func(e *Error) {
+				e.Category, e.TraceIDs = "VALIDATION_ERROR", []string{"t-1"}
+				e.Details = []Detail{{Property: "seats", Code: "INVALID_NUMBER", Message: "Enter a number"}}
+			},
+		},
+		{
+			name: "bad number of one input, a sentence alone", status: 207, class: Park,
+			body: `{"status":"error","category":"VALIDATION_ERROR","message":"Enter a number","context":{"objectWriteTraceId":["t-1"]}}`,
+			want: func(e *Error) { e.Category, e.TraceIDs = "VALIDATION_ERROR", []string{"t-1"} },
+		},
+		{
+			name: "bad boolean, as an option", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"maybe was not one of the allowed options: [label: \"Yes\"\nvalue: \"true\"\n]","code":"INVALID_OPTION","context":{"propertyName":["paid"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{
+					Property: "paid", Value: "maybe", HasValue: true, Code: "INVALID_OPTION",
+					Message: "maybe was not one of the allowed options: [label: \"Yes\"\nvalue: \"true\"\n]",
+				}}
+			},
+		},
+		{
+			name: "bad boolean, as such", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"maybe was not a valid boolean.","code":"INVALID_BOOLEAN","context":{"propertyName":["paid"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "paid", Value: "maybe", HasValue: true, Code: "INVALID_BOOLEAN", Message: "maybe was not a valid boolean."}}
+			},
+		},
+		{
+			name: "too long, whatever it is called", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"too long","code":"SOME_LENGTH_CODE","context":{"propertyName":["notes"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "notes", Code: "SOME_LENGTH_CODE", Message: "too long"}}
+			},
+		},
+		{
+			name: "spaces around a value", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"x","code":"LEADING_TRAILING_WHITESPACE","context":{"propertyName":["plan"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "plan", Code: "LEADING_TRAILING_WHITESPACE", Message: "x"}}
+			},
+		},
+		{
+			name: "a rule of the administrator", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"x","code":"MAX_LENGTH","context":{"propertyName":["name"]}},{"message":"y","code":"REGEX","context":{"propertyName":["zip"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "name", Code: "MAX_LENGTH", Message: "x"}, {Property: "zip", Code: "REGEX", Message: "y"}}
+			},
+		},
+		{
+			name: "a value that must be unique, by code", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"propertyValue: already has that value","code":"CONFLICTING_UNIQUE_VALUE","context":{"propertyName":["tax_no"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "tax_no", Code: "CONFLICTING_UNIQUE_VALUE", Message: "propertyValue: already has that value"}}
+			},
+		},
+		{
+			name: "a value that must be unique, a sentence alone", status: 400, class: Park,
+			body: `{"status":"error","message":"propertyValue: already has that value tax-1","category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) { e.Category = "VALIDATION_ERROR" },
 		},
 		{
 			name: "option, the value in the sentence alone", status: 400, class: Park,
@@ -118,6 +212,22 @@ func TestRefusals(t *testing.T) {
 			},
 		},
 		{
+			name: "read-only, the other wording", status: 400, class: Hold,
+			body: `{"status":"error","errors":[{"message":"createdate is a read only property; its value cannot be set.","code":"READ_ONLY_VALUE","context":{"propertyName":["createdate"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "createdate", Code: "READ_ONLY_VALUE", Message: "createdate is a read only property; its value cannot be set."}}
+			},
+		},
+		{
+			name: "required at creation", status: 400, class: Park,
+			body: `{"status":"error","errors":[{"message":"x","code":"MISSING_REQUIRED_PROPERTY","context":{"propertyName":["name"]}}],"category":"VALIDATION_ERROR"}`,
+			want: func(e *Error) {
+				e.Category = "VALIDATION_ERROR"
+				e.Details = []Detail{{Property: "name", Code: "MISSING_REQUIRED_PROPERTY", Message: "x"}}
+			},
+		},
+		{
 			name: "required by the portal", status: 400, class: Park,
 			body: `{"status":"error","errors":[{"message":"x","code":"MISSING_CONDITIONAL_REQUIRED_PROPERTY","context":{"propertyName":["owner","region"]}}],"category":"VALIDATION_ERROR"}`,
 			want: func(e *Error) {
@@ -148,6 +258,20 @@ func TestRefusals(t *testing.T) {
 			body: `{"status":"error","category":"CONFLICT","message":"Contact already exists. Existing ID: 17","context":{"objectWriteTraceId":["0"],"existingId":["17"]}}`,
 			want: func(e *Error) { e.Category, e.TraceIDs = "CONFLICT", []string{"0"} },
 		},
+		{name: "conflict of an upsert, for the whole batch", status: 409, class: Park},
+		{
+			name: "a property of that name", status: 409, class: Park,
+			body: `{"status":"error","message":"A property named 'x' already exists.","category":"OBJECT_ALREADY_EXISTS","subCategory":"Properties.PROPERTY_WITH_NAME_EXISTS"}`,
+			want: func(e *Error) {
+				e.Category, e.SubCategory = "OBJECT_ALREADY_EXISTS", "Properties.PROPERTY_WITH_NAME_EXISTS"
+			},
+		},
+		{
+			name: "too many merges", status: 414, class: Hold,
+			body: `{"status":"error","message":"Cannot have more than 250 identities on a profile"}`,
+			want: func(*Error) {},
+		},
+		{name: "address too long", status: 414, body: `<html>`, class: Hold},
 		{name: "too large", status: 413, body: `<html>`, class: Split},
 		{name: "wrong media type", status: 415, body: ``, class: Hold},
 		{
@@ -163,6 +287,11 @@ func TestRefusals(t *testing.T) {
 		{
 			name: "expired", status: 401, class: Renew,
 			body: `{"status":"error","message":"The OAuth token used to make this call expired 75 second(s) ago.","category":"EXPIRED_AUTHENTICATION","context":{"expire time":["2026-01-01T00:00:00Z"]}}`,
+			want: func(e *Error) { e.Category = "EXPIRED_AUTHENTICATION" },
+		},
+		{
+			name: "expired in 1970: garbage", status: 401, class: Renew,
+			body: `{"status":"error","message":"The OAuth token used to make this call expired 20543 day(s) ago.","category":"EXPIRED_AUTHENTICATION"}`,
 			want: func(e *Error) { e.Category = "EXPIRED_AUTHENTICATION" },
 		},
 		{
@@ -183,12 +312,23 @@ func TestRefusals(t *testing.T) {
 		{
 			name: "day", status: 429, class: Retry,
 			body: `{"status":"error","message":"You have reached your daily limit.","errorType":"RATE_LIMIT","policyName":"DAILY","requestId":"r"}`,
-			want: func(e *Error) { e.Category, e.Policy = "RATE_LIMIT", "DAILY" },
+			want: func(e *Error) { e.Category, e.Policy, e.CorrelationID = "RATE_LIMIT", "DAILY", "r" },
 		},
 		{
 			name: "second", status: 429, class: Retry,
 			body: `{"status":"error","message":"You have reached your secondly limit.","category":"RATE_LIMITS"}`,
 			want: func(e *Error) { e.Category = "RATE_LIMITS" },
+		},
+		{
+			name: "second, as a policy", status: 429, class: Retry,
+			body: `{"status":"error","message":"You have reached your secondly limit.","errorType":"RATE_LIMIT","policyName":"SECONDLY"}`,
+			want: func(e *Error) { e.Category, e.Policy = "RATE_LIMIT", "SECONDLY" },
+		},
+		{name: "too fast for Cloudflare", status: 429, class: Retry, body: `error code: 1015`},
+		{
+			name: "one input, for a while", status: 207, class: Retry,
+			body: `{"status":"error","category":"RATE_LIMITS","context":{"ids":["12"]}}`,
+			want: func(e *Error) { e.Category, e.IDs = "RATE_LIMITS", []string{"12"} },
 		},
 		{name: "timeout", status: 408, class: Retry},
 		{name: "locked", status: 423, class: Retry, body: `{"status":"error"}`},
@@ -220,9 +360,24 @@ func TestRefusals(t *testing.T) {
 			},
 		},
 		{
-			name: "refresh token revoked", status: 400, class: Park,
-			body: `{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown refresh token"}`,
+			name: "refresh token revoked", status: 400, class: Stop,
+			body: `{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown refresh token","error":"invalid_grant"}`,
 			want: func(e *Error) { e.Category = "BAD_REFRESH_TOKEN" },
+		},
+		{
+			name: "no such app", status: 400, class: Stop,
+			body: `{"status":"BAD_CLIENT_ID","message":"missing or unknown client id"}`,
+			want: func(e *Error) { e.Category = "BAD_CLIENT_ID" },
+		},
+		{
+			name: "secret of another app", status: 400, class: Stop,
+			body: `{"status":"BAD_CLIENT_SECRET","message":"missing or invalid client secret"}`,
+			want: func(e *Error) { e.Category = "BAD_CLIENT_SECRET" },
+		},
+		{
+			name: "portal that the app cannot use", status: 400, class: Stop,
+			body: `{"status":"BAD_HUB","message":"x"}`,
+			want: func(e *Error) { e.Category = "BAD_HUB" },
 		},
 	}
 	for _, tt := range tests {

@@ -125,14 +125,20 @@ func found(ids []string, idProperty string, parsed *batchAnswer) []Found {
 }
 
 // Get reads one record by its id. An id that was merged away gives the survivor
-// under its own id; that of a record that does not exist NotFound.
+// under its own id; that of a record that does not exist NotFound. More properties
+// than an address has room for are left out all.
 func (c *Client) Get(ctx context.Context, object, id string, properties []string) (Found, error) {
+	const longest = 4000 // longer ones are answered with 414
+	list := strings.Join(properties, ",")
+	if len(list) > longest {
+		list = ""
+	}
 	var got result
 	_, err := c.do(ctx, &call{
 		endpoint: object + "/get",
 		method:   http.MethodGet,
 		path:     c.objectPath(object, id),
-		query:    url.Values{"properties": {strings.Join(properties, ",")}},
+		query:    url.Values{"properties": {list}},
 		gate:     object,
 		check: func(r reply) (err error) {
 			s := newScanner(r.body)
