@@ -161,6 +161,25 @@ func TestDocumentedExamples(t *testing.T) {
 	}
 }
 
+// TestTheMappingOfTheREADME holds its form against the parser and the schema.
+func TestTheMappingOfTheREADME(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "   ```yaml\n")
+	example, _, found := strings.Cut(rest, "   ```\n")
+	if !found {
+		t.Fatal("the README has no mapping")
+	}
+	if _, err := Parse("README.md", []byte(example)); err != nil {
+		t.Error(err)
+	}
+	if err := checkSchema(t, example); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEveryKeyHasAnExample asks the schema for the keys and their choices.
 func TestEveryKeyHasAnExample(t *testing.T) {
 	examples, _ := readDocs(t)
