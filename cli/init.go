@@ -24,7 +24,7 @@ import (
 type initCommand struct {
 	*desk
 	env     Environment
-	tables  []string
+	tables  tableList
 	columns []string
 	object  string
 	match   string
@@ -59,7 +59,7 @@ creates them first. Nothing else is ever changed in the portal.`,
 		Args: noArguments,
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&c.tables, "table", nil, "a table to map, [SCHEMA.]NAME; may be repeated")
+	f.Var(&c.tables, "table", "a table to map, [SCHEMA.]NAME; may be repeated")
 	f.StringSliceVar(&c.columns, "columns", nil, "only these columns; all otherwise")
 	f.StringVar(&c.object, "object", mapping.DefaultObject, "the HubSpot object type")
 	f.StringVar(&c.match, "match", "", "PROPERTY=COLUMN that tells which record a row is; guessed otherwise")

@@ -16,7 +16,7 @@ import (
 // planCommand is what the flags of `pgcrm plan` say.
 type planCommand struct {
 	comparer
-	tables  []string
+	tables  tableList
 	keys    []string
 	limit   int
 	count   bool
@@ -44,7 +44,7 @@ takes a call for each hundred rows.`,
 		Args: noArguments,
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&c.tables, "table", nil, "only these tables; all that are mapped otherwise")
+	f.Var(&c.tables, "table", "only these tables; all that are mapped otherwise")
 	f.StringArrayVar(&c.keys, "key", nil, `only rows with these primary keys, "7,12"; of several columns as JSON arrays`)
 	f.IntVar(&c.limit, "limit", 5, "rows of each table to show")
 	f.BoolVar(&c.count, "count", false, "count through whole tables instead of showing rows")

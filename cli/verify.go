@@ -14,7 +14,7 @@ import (
 // verifyCommand is what the flags of `pgcrm verify` say, and what it works with.
 type verifyCommand struct {
 	comparer
-	tables  []string
+	tables  tableList
 	sample  int64
 	all     bool
 	repair  bool
@@ -62,7 +62,7 @@ Exit codes: 0 no drift, 3 drift, 1 and 2 as everywhere.`,
 		Args: noArguments,
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&c.tables, "table", nil, "only these tables; all that are mapped otherwise")
+	f.Var(&c.tables, "table", "only these tables; all that are mapped otherwise")
 	f.Int64Var(&c.sample, "sample", 1000, "about so many rows of each table, picked at random")
 	f.BoolVar(&c.all, "all", false, "every row, and the records that no row has")
 	f.BoolVar(&c.repair, "repair", false, "have the running instance mend what is missing, different or extra")
