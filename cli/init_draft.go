@@ -101,6 +101,10 @@ func (c *initCommand) guessMatch(d *draft) {
 // draftColumn finds a property for a column.
 func (c *initCommand) draftColumn(d *draft, column *change.Column, used map[string]bool) draftLine {
 	line := draftLine{property: propertyName(column.Name), column: column.Name, text: yamlText(column.Name)}
+	if column.Generated {
+		line.reason = "the log does not carry generated columns; use an expression over the columns that it is made of"
+		return line
+	}
 	if c.properties == nil {
 		line.note = "not checked: no token"
 		return line
@@ -124,6 +128,7 @@ func (c *initCommand) draftColumn(d *draft, column *change.Column, used map[stri
 	}
 	line.reason = "the portal has no property of this name"
 	if p, ok := c.newProperty(column); ok && !used[p.Name] {
+		line.reason += "; --create-properties makes one"
 		d.lacking = append(d.lacking, p)
 	}
 	return line
@@ -236,9 +241,6 @@ func optionMap(t *change.Type, p *mapping.Property) (values string, complete boo
 // newProperty defines a property for a column that found none; false where none
 // would suit.
 func (c *initCommand) newProperty(column *change.Column) (hubspot.NewProperty, bool) {
-	if column.Generated {
-		return hubspot.NewProperty{}, false
-	}
 	p := hubspot.NewProperty{
 		Name: propertyName(column.Name), Label: label(column.Name), Group: groupOf(c.object),
 		Description: "Column " + column.Name + "; written by pgcrm",

@@ -40,9 +40,10 @@ func TestInit(t *testing.T) {
 		"  public.accounts:", "    match: {account_id: id}",
 		"      name: account_name", "      domain: website_host", "      plan: plan", "      seats: seats", "      zip: zipcode",
 		"      lifecyclestage: {column: stage, values: {Lead: lead, Customer: customer}}   # values that are not listed are parked",
-		"      # renews_at: renews_at   # the portal has no property of this name",
-		"      # odd_column: 'Odd Column'   # the portal has no property of this name",
+		"      # renews_at: renews_at   # the portal has no property of this name; --create-properties makes one",
+		"      # odd_column: 'Odd Column'   # the portal has no property of this name; --create-properties makes one",
 		"      # secret: secret   # the portal has no property of this name",
+		"      # total: total   # the log does not carry generated columns; use an expression over the columns that it is made of",
 	}
 	var lines []string
 	for line := range strings.Lines(string(text)) {
