@@ -53,9 +53,13 @@ func newRoot(stop <-chan struct{}, env Environment) *cobra.Command {
 into a HubSpot record's properties, and writes them in batches. A log position
 counts as done only when HubSpot has accounted for every record before it.
 
-It is configured by environment variables and a mapping file; see
-docs/configuration.md and docs/mapping.md. Without a command it does what
-"pgcrm run" does.`,
+It needs three things; docs/configuration.md has the other settings:
+  PGCRM_DATABASE_URL     the source database, direct and not through a pooler
+  HUBSPOT_ACCESS_TOKEN   a service key or a private app's token
+  pgcrm.yaml             the mapping, here or where PGCRM_MAPPING_FILE says
+
+Begin with "pgcrm demo", or with "pgcrm init --table TABLE" and "pgcrm check".
+Without a command it does what "pgcrm run" does.`,
 		Args:          noSuchCommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,

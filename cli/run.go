@@ -20,6 +20,16 @@ func newRunCommand(stop <-chan struct{}, env Environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Set up what is missing, load the mapped tables once, then stream until stopped",
+		Long: `Creates state schema, publication and slot where they are missing and it may, loads
+the rows that exist, and follows the log from then on, the one beside the other.
+What a crash interrupts goes on where it was. A second process with the same
+settings stands by and takes over when the first is gone.
+
+What is wrong with the settings, the mapping or the neighbours is said before
+anything is changed, one line each with its mend, and ends it with exit code 2.
+SIGTERM stops the reading, finishes the calls under way within
+PGCRM_SHUTDOWN_TIMEOUT, and ends it with 0. PGCRM_LISTEN has the status page,
+health and metrics.`,
 		Example: `  PGCRM_DATABASE_URL=postgres://pgcrm@db/app HUBSPOT_ACCESS_TOKEN_FILE=/run/token pgcrm run
   PGCRM_MAPPING_FILE=crm/pgcrm.yaml PGCRM_LOG_FORMAT=json pgcrm run`,
 		Args: noArguments,
