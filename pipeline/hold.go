@@ -138,6 +138,20 @@ func (g *gate) status() []ledger.Held {
 	return list
 }
 
+// withdrawn takes the loads out that wait and are not among those that are open.
+func (g *gate) withdrawn(open []ledger.Backfill) (loads []*held) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = slices.DeleteFunc(g.held, func(h *held) bool {
+		over := h.Backfill != 0 && !slices.ContainsFunc(open, func(b ledger.Backfill) bool { return b.ID == h.Backfill })
+		if over {
+			loads = append(loads, h)
+		}
+		return over
+	})
+	return loads
+}
+
 // loadHeld reports whether the load waits.
 func (g *gate) loadHeld(id int64) bool {
 	g.mu.Lock()

@@ -52,3 +52,15 @@ func (j *job) mustWait(ctx context.Context) (bool, error) {
 	h := &held{Held: ledger.Held{Digest: digest, Backfill: j.ID, Records: t.Records, Samples: t.Samples, HeldAt: j.Now()}}
 	return true, j.persist(ctx, "hold", func() error { return j.noteHeld(ctx, h, what) })
 }
+
+// dropHolds forgets loads that somebody has cancelled while they waited.
+func (s *session) dropHolds(ctx context.Context, open []ledger.Backfill) error {
+	for _, h := range s.gate.withdrawn(open) {
+		s.loads.forget(h.Backfill)
+		s.Log.Info("hold_over", "digest", h.Digest, "backfill", h.Backfill, "note", "the load was cancelled")
+		if err := s.persist(ctx, "forget_hold", func() error { return s.Ledger.ForgetHolds(ctx, []string{h.Digest}) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -64,6 +64,9 @@ func (s *session) loadLoop(ctx context.Context) error {
 		if err != nil {
 			return unlessEnded(ctx, err)
 		}
+		if err := s.dropHolds(ctx, backfills); err != nil {
+			return unlessEnded(ctx, err)
+		}
 		s.loads.plan(backfills)
 		backfills = s.loads.due(backfills, s.Now())
 		if err := s.loadAll(ctx, backfills); err != nil {

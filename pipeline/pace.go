@@ -12,7 +12,7 @@ const (
 	// backlogTime how much of it may wait in the queue: live changes go before it,
 	// but they wait for the calls that are under way, and redo reads it again.
 	chunkTime   = 500 * time.Millisecond
-	backlogTime = 2 * time.Second
+	backlogTime = time.Second
 	// firstChunk is how many rows are read while nothing is known.
 	firstChunk = 200
 	// chunkShare is the part of the buffer that the rows of one chunk may take.

@@ -236,3 +236,43 @@ func TestRowsThatAreGoneWaitForAPerson(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// A load that waits may be cancelled instead: nothing waits any more, and none of
+// it is ever sent.
+func TestALoadThatWaitsIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, resumeSchema, resumeMapping, hubspotsim.Unique("account_id"), hubspotsim.Text("plan"))
+	w.seed(41)
+	url := w.listening()
+	w = w.with("PGCRM_HOLD_ABOVE=10")
+	p := w.start()
+	w.heldNow(p, url)
+	since := w.portal.Stats().Journal
+	if code, out, errs := run(t, w.environ(), "backfill", "--cancel", "1"); code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	eventually(t, patience, func() string {
+		p.alive()
+		if code, body, _ := get(t.Context(), url+"/readyz?strict"); code != 200 {
+			return body
+		}
+		return w.query("SELECT digest || ' is held' FROM " + w.name + ".hold")
+	})
+	for _, again := range []bool{false, true} {
+		if again {
+			if code := p.stop(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			p = w.start()
+			w.streams(p)
+		}
+		w.exec("INSERT INTO accounts VALUES (41, 'Account 41', 'free') ON CONFLICT (id) DO UPDATE SET name = 'Again'")
+		w.settles(p)
+	}
+	for _, id := range w.written(since) {
+		if id != "41" {
+			t.Errorf("company %s was written", id)
+		}
+	}
+	w.arrives(p, 41, "name=Again")
+}
