@@ -23,6 +23,8 @@ type Chunk struct {
 	Snapshot Snapshot
 	// Done is set where no row is left after these.
 	Done bool
+
+	cut bool // rows were passed over
 }
 
 // Range says which rows of a table to read. The zero value but for Limit is the
@@ -31,8 +33,16 @@ type Range struct {
 	After []string // primary key, as text, that the rows come behind; nil for the first row on
 	UpTo  []string // primary key that they end with; nil for all
 	Limit int      // rows
+	Bytes int      // of values, after which the chunk ends; 16 MiB if zero
 	Where string   // SQL condition; empty for all rows
 }
+
+// chunkBytes is how much a chunk holds unless told otherwise.
+const chunkBytes = 16 << 20
+
+// bound is how much of an answer is kept. The rows that follow are passed over: how
+// large rows are is known only once they are there.
+type bound struct{ rows, bytes int }
 
 // ReadChunk reads the first rows of the range in the order of the primary key.
 // rel must come from [Describe]. Values are text as in the stream, generated
@@ -52,11 +62,14 @@ func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, r Rang
 	}
 	sql, args := chunkSQL(rel, key, r)
 
-	chunk, err := readInOne(ctx, conn, rel, sql, args, r.Limit)
+	if r.Bytes == 0 {
+		r.Bytes = chunkBytes
+	}
+	chunk, err := readInOne(ctx, conn, rel, sql, args, bound{r.Limit, r.Bytes})
 	if err != nil {
 		return Chunk{}, chunkError(rel, r.Where, err)
 	}
-	chunk.Done = len(chunk.Rows) < r.Limit
+	chunk.Done = !chunk.cut && len(chunk.Rows) < r.Limit
 	if n := len(chunk.Rows); n > 0 {
 		for _, k := range rel.PrimaryKey {
 			chunk.Last = append(chunk.Last, string(chunk.Rows[n-1][k].Text))
@@ -225,7 +238,8 @@ func rowComparison(key []keyColumn, first int, operator string) string {
 }
 
 // readBatch takes the answers to BEGIN, the snapshot, the rows and COMMIT.
-func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, limit int) (chunk Chunk, err error) {
+func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, most bound) (chunk Chunk, err error) {
+	size := 0
 	defer func() { err = errors.Join(err, results.Close()) }()
 	for n := 0; results.NextResult(); n++ {
 		r := results.ResultReader()
@@ -241,9 +255,14 @@ func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, limit in
 				}
 			case len(values) != len(rel.Columns):
 				return chunk, fmt.Errorf("%d columns instead of %d", len(values), len(rel.Columns))
+			case size >= most.bytes:
+				chunk.cut = true
 			default:
 				if chunk.Rows == nil {
-					chunk.Rows = make([][]change.Value, 0, min(limit, 10_000))
+					chunk.Rows = make([][]change.Value, 0, min(most.rows, 10_000))
+				}
+				for _, v := range values {
+					size += len(v)
 				}
 				chunk.Rows = append(chunk.Rows, copyRow(values))
 			}

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +205,45 @@ func TestChunkCondition(t *testing.T) {
 		// The connection is good for the next chunk.
 		if got := d.readAll(rel, 100, ""); len(got) != 20 {
 			t.Fatalf("%d rows", len(got))
+		}
+	}
+}
+
+// Of rows that are larger than a chunk may be, some are left to the next one.
+func TestChunkOfLargeRows(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY, v text)`, `INSERT INTO t SELECT g, repeat('x', CASE WHEN g % 5 = 0 THEN 5000 ELSE 100 END) FROM generate_series(1, 20) g`)
+	rel := d.describe("t")[0]
+	for _, bytes := range []int{1, 150, 1000, 5000, 40_000} {
+		var ids []string
+		chunks := 0
+		for r := (Range{Limit: 7, Bytes: bytes}); ; {
+			chunks++
+			chunk, err := ReadChunk(d.ctx, d.conn, rel, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := 0
+			for i, row := range chunk.Rows {
+				if size >= bytes {
+					t.Errorf("%d bytes: a chunk goes on after %d", bytes, size)
+				}
+				size += len(row[0].Text) + len(row[1].Text)
+				ids = append(ids, string(row[0].Text))
+				if i == len(chunk.Rows)-1 && !slices.Equal(chunk.Last, ids[len(ids)-1:]) {
+					t.Errorf("the last row is %q, not %q", chunk.Last, ids[len(ids)-1:])
+				}
+			}
+			if chunk.Done {
+				break
+			}
+			r.After = chunk.Last
+		}
+		if len(ids) != 20 || ids[0] != "1" || ids[19] != "20" {
+			t.Errorf("%d bytes: read %q", bytes, ids)
+		}
+		if least := map[int]int{1: 20, 150: 10, 1000: 4, 5000: 4, 40_000: 3}[bytes]; chunks < least {
+			t.Errorf("%d bytes: %d chunks", bytes, chunks)
 		}
 	}
 }

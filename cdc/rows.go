@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +22,7 @@ func ReadRows(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys []
 	if err != nil {
 		return Chunk{}, err
 	}
-	chunk, err := readInOne(ctx, conn, rel, sql, args, len(keys))
+	chunk, err := readInOne(ctx, conn, rel, sql, args, bound{len(keys), math.MaxInt})
 	chunk.Done = true
 	return chunk, err
 }
@@ -72,7 +73,7 @@ func textArray(values []string) []byte {
 
 // readInOne runs a query for rows of rel in a short read-only transaction and in
 // one round trip, together with the snapshot that it sees.
-func readInOne(ctx context.Context, conn *pgx.Conn, rel *change.Relation, sql string, args [][]byte, limit int) (Chunk, error) {
+func readInOne(ctx context.Context, conn *pgx.Conn, rel *change.Relation, sql string, args [][]byte, most bound) (Chunk, error) {
 	var batch pgconn.Batch
 	exec := func(sql string, args [][]byte) { batch.ExecParams(sql, args, nil, nil, nil) }
 	exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
@@ -80,7 +81,7 @@ func readInOne(ctx context.Context, conn *pgx.Conn, rel *change.Relation, sql st
 	exec(sql, args)
 	exec("COMMIT", nil)
 
-	chunk, err := readBatch(conn.PgConn().ExecBatch(ctx, &batch), rel, limit)
+	chunk, err := readBatch(conn.PgConn().ExecBatch(ctx, &batch), rel, most)
 	if err != nil && conn.PgConn().TxStatus() != 'I' && !conn.IsClosed() {
 		_, _ = conn.Exec(ctx, "ROLLBACK")
 	}

@@ -128,7 +128,7 @@ func (s *source) Chunk(ctx context.Context, r pipeline.Range) (pipeline.Chunk, e
 				return cdc.ReadRows(ctx, conn, table, r.Keys)
 			}
 		}
-		chunk, err := read(ctx, conn, r.Table, cdc.Range{After: r.After, UpTo: r.UpTo, Limit: r.Limit, Where: r.Where})
+		chunk, err := read(ctx, conn, r.Table, cdc.Range{After: r.After, UpTo: r.UpTo, Limit: r.Limit, Bytes: r.Bytes, Where: r.Where})
 		c = pipeline.Chunk{Rows: chunk.Rows, Last: chunk.Last, Snapshot: seen{chunk.Snapshot}, Done: chunk.Done}
 		return err
 	})

@@ -77,7 +77,7 @@ func (j *job) run(ctx context.Context) error {
 	case len(j.Keys) > 0:
 		return j.runKeys(ctx)
 	}
-	next := Range{Table: j.table, After: j.DoneTo, Limit: j.ChunkRows, Where: j.Where}
+	next := Range{Table: j.table, After: j.DoneTo, Limit: j.ChunkRows, Bytes: j.BufferBytes / chunkShare, Where: j.Where}
 	for {
 		chunk, err := j.chunk(ctx, next)
 		if err != nil || chunk.Done {
@@ -94,7 +94,7 @@ func (j *job) runKeys(ctx context.Context) error {
 		return &unreadableError{err}
 	}
 	for len(keys) > 0 {
-		n := min(len(keys), j.ChunkRows)
+		n := min(len(keys), j.loads.pace.chunk(j.ChunkRows, j.BufferBytes))
 		if _, err := j.chunk(ctx, Range{Table: j.table, Keys: keys[:n]}); err != nil {
 			return err
 		}

@@ -82,6 +82,7 @@ type Range struct {
 	After []string // primary key that the range starts behind; nil for the first row
 	UpTo  []string // primary key that it ends with; nil for the last row
 	Limit int
+	Bytes int    // of values, after which it may end; 0 for some bound
 	Where string // SQL condition, empty for all rows
 	// Keys names single rows instead, by primary key.
 	Keys [][]string

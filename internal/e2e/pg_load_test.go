@@ -188,3 +188,28 @@ func TestPGTheSlotKeepsUpWithBusyNeighbours(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// TestPGALoadOfLargeRowsFitsInLittleMemory has rows of a megabyte, nothing of which
+// is mapped, many times what the process may hold.
+func TestPGALoadOfLargeRowsFitsInLittleMemory(t *testing.T) {
+	t.Parallel()
+	w := newPGWorld(t)
+	w.plainly()
+	const rows = 400
+	w.env["PGCRM_BUFFER_BYTES"] = "8MiB"
+	w.seed(rows)
+	w.exec(`INSERT INTO accounts SELECT i, 'row ' || i, repeat('f', 1 << 20) FROM generate_series(1, $1::int) i`, rows)
+	p := w.start()
+	w.arrives(p, rows, fmt.Sprintf("name=row %d", rows))
+	w.loaded(p)
+	for id := 1; id <= rows; id++ {
+		if why := w.lacks(id, fmt.Sprintf("name=row %d", id)); why != "" {
+			t.Error(why)
+		}
+	}
+	peak := p.peakMemory()
+	t.Logf("at most %d MiB", peak>>20)
+	if limit := int64(96 << 20); peak > limit {
+		t.Errorf("it held %d MiB, more than %d", peak>>20, limit>>20)
+	}
+}
