@@ -24,7 +24,8 @@ type Chunk struct {
 	// Done is set where no row is left after these.
 	Done bool
 
-	cut bool // rows were passed over
+	// Cut is set where rows were passed over, since those before are large.
+	Cut bool
 }
 
 // Range says which rows of a table to read. The zero value but for Limit is the
@@ -69,7 +70,7 @@ func ReadChunk(ctx context.Context, conn *pgx.Conn, rel *change.Relation, r Rang
 	if err != nil {
 		return Chunk{}, chunkError(rel, r.Where, err)
 	}
-	chunk.Done = !chunk.cut && len(chunk.Rows) < r.Limit
+	chunk.Done = !chunk.Cut && len(chunk.Rows) < r.Limit
 	if n := len(chunk.Rows); n > 0 {
 		for _, k := range rel.PrimaryKey {
 			chunk.Last = append(chunk.Last, string(chunk.Rows[n-1][k].Text))
@@ -256,7 +257,7 @@ func readBatch(results *pgconn.MultiResultReader, rel *change.Relation, most bou
 			case len(values) != len(rel.Columns):
 				return chunk, fmt.Errorf("%d columns instead of %d", len(values), len(rel.Columns))
 			case size >= most.bytes:
-				chunk.cut = true
+				chunk.Cut = true
 			default:
 				if chunk.Rows == nil {
 					chunk.Rows = make([][]change.Value, 0, min(most.rows, 10_000))

@@ -13,8 +13,13 @@ import (
 )
 
 // ReadRows reads single rows by primary key, as [ReadChunk] reads a range. Rows
-// that are not there are left out. Done is always set; Last is nil.
-func ReadRows(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys [][]string) (Chunk, error) {
+// that are not there are left out. Done is always set; Last is nil. Where it is
+// Cut, rows are left out that are there: ask for fewer at once. bytes is as in
+// [Range], without a bound if zero.
+func ReadRows(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys [][]string, bytes int) (Chunk, error) {
+	if bytes == 0 {
+		bytes = math.MaxInt
+	}
 	if len(rel.PrimaryKey) == 0 {
 		return Chunk{}, problem("table %s has no primary key, by which it would be read: ALTER TABLE %s ADD PRIMARY KEY (...)", rel, rel)
 	}
@@ -22,7 +27,7 @@ func ReadRows(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys []
 	if err != nil {
 		return Chunk{}, err
 	}
-	chunk, err := readInOne(ctx, conn, rel, sql, args, bound{len(keys), math.MaxInt})
+	chunk, err := readInOne(ctx, conn, rel, sql, args, bound{len(keys), bytes})
 	chunk.Done = true
 	return chunk, err
 }

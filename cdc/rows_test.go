@@ -24,7 +24,7 @@ func TestReadRowsFindsKeysOfEveryShape(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chunk, err := ReadRows(ctx, conn, rels[0], [][]string{{"1", `a"b\c,{}`}, {"2", ""}, {"3", "NULL"}, {"4", "y"}, {"9", "x"}})
+	chunk, err := ReadRows(ctx, conn, rels[0], [][]string{{"1", `a"b\c,{}`}, {"2", ""}, {"3", "NULL"}, {"4", "y"}, {"9", "x"}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +38,13 @@ func TestReadRowsFindsKeysOfEveryShape(t *testing.T) {
 	if !chunk.Done || chunk.Snapshot.Xmax == 0 {
 		t.Errorf("done %v, snapshot %v", chunk.Done, chunk.Snapshot)
 	}
-	if _, err := ReadRows(ctx, conn, rels[0], [][]string{{"1"}}); err == nil {
+	if chunk, err = ReadRows(ctx, conn, rels[0], [][]string{{"1", `a"b\c,{}`}, {"2", ""}}, 1); err != nil || len(chunk.Rows) != 1 || !chunk.Cut {
+		t.Errorf("%d rows of at most one byte, cut: %v (%v)", len(chunk.Rows), chunk.Cut, err)
+	}
+	if _, err := ReadRows(ctx, conn, rels[0], [][]string{{"1"}}, 0); err == nil {
 		t.Error("a key with too few columns was taken")
 	}
-	if _, err := ReadRows(ctx, conn, rels[0], [][]string{{"one", "x"}}); err == nil {
+	if _, err := ReadRows(ctx, conn, rels[0], [][]string{{"one", "x"}}, 0); err == nil {
 		t.Error("a key of another type was taken")
 	}
 	if conn.PgConn().TxStatus() != 'I' {

@@ -136,7 +136,7 @@ func readByKey(ctx context.Context, conn *pgx.Conn, rel *change.Relation, keys [
 	for i, k := range keys {
 		list[i] = k
 	}
-	chunk, err := cdc.ReadRows(ctx, conn, rel, list)
+	chunk, err := cdc.ReadRows(ctx, conn, rel, list, 0)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "22") {
 		return chunk, &usageError{fmt.Sprintf("no such key of %s: %s; its primary key is %s", rel, pg.Message, keyColumns(rel))}

@@ -125,11 +125,11 @@ func (s *source) Chunk(ctx context.Context, r pipeline.Range) (pipeline.Chunk, e
 		read := cdc.ReadChunk
 		if r.Keys != nil {
 			read = func(ctx context.Context, conn *pgx.Conn, table *change.Relation, _ cdc.Range) (cdc.Chunk, error) {
-				return cdc.ReadRows(ctx, conn, table, r.Keys)
+				return cdc.ReadRows(ctx, conn, table, r.Keys, r.Bytes)
 			}
 		}
 		chunk, err := read(ctx, conn, r.Table, cdc.Range{After: r.After, UpTo: r.UpTo, Limit: r.Limit, Bytes: r.Bytes, Where: r.Where})
-		c = pipeline.Chunk{Rows: chunk.Rows, Last: chunk.Last, Snapshot: seen{chunk.Snapshot}, Done: chunk.Done}
+		c = pipeline.Chunk{Rows: chunk.Rows, Last: chunk.Last, Snapshot: seen{chunk.Snapshot}, Done: chunk.Done, Cut: chunk.Cut}
 		return err
 	})
 	return c, err

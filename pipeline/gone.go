@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
@@ -133,17 +134,35 @@ func (j *job) missing(ctx context.Context, rows []string) (missing []string, err
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	chunk, err := j.Source.Chunk(ctx, Range{Table: j.table, Keys: keys})
+	there, err := j.there(ctx, keys)
 	if err != nil {
-		return nil, &unreadableError{err}
+		return nil, err
 	}
-	there := keysOfRows(j.table, chunk.Rows)
 	for _, row := range rows {
 		if key, err := splitKeys(j.table, []string{row}); err == nil && !there[keyOf(key[0])] {
 			missing = append(missing, row)
 		}
 	}
 	return missing, nil
+}
+
+// there tells which of the rows the table has.
+func (j *job) there(ctx context.Context, keys [][]string) (map[string]bool, error) {
+	there := make(map[string]bool, len(keys))
+	for n := len(keys); len(keys) > 0; {
+		n = min(n, len(keys))
+		chunk, err := j.Source.Chunk(ctx, Range{Table: j.table, Keys: keys[:n], Bytes: j.BufferBytes / chunkShare})
+		if err != nil {
+			return nil, &unreadableError{err}
+		}
+		if chunk.Cut && n > 1 {
+			n /= 2
+			continue
+		}
+		maps.Copy(there, keysOfRows(j.table, chunk.Rows))
+		keys = keys[n:]
+	}
+	return there, nil
 }
 
 func keysOfRows(table *change.Relation, rows [][]change.Value) map[string]bool {

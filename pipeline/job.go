@@ -93,9 +93,14 @@ func (j *job) runKeys(ctx context.Context) error {
 	if err != nil {
 		return &unreadableError{err}
 	}
-	for len(keys) > 0 {
-		n := min(len(keys), j.loads.pace.chunk(j.ChunkRows, j.BufferBytes))
-		if _, err := j.chunk(ctx, Range{Table: j.table, Keys: keys[:n]}); err != nil {
+	for most := j.ChunkRows; len(keys) > 0; {
+		n := min(len(keys), most, j.loads.pace.chunk(j.ChunkRows, j.BufferBytes))
+		_, err := j.chunk(ctx, Range{Table: j.table, Keys: keys[:n], Bytes: j.BufferBytes / chunkShare})
+		switch {
+		case errors.Is(err, errTooLarge):
+			most = n / 2
+			continue
+		case err != nil:
 			return err
 		}
 		keys = keys[n:]
@@ -103,6 +108,9 @@ func (j *job) runKeys(ctx context.Context) error {
 	}
 	return nil
 }
+
+// errTooLarge says that rows are so large that fewer must be read at once.
+var errTooLarge = errors.New("the rows are too large to be read together")
 
 // distrust has rows sent without a look at the ledger where it was seen to be
 // wrong, or where a person asked.
@@ -191,6 +199,10 @@ func (j *job) tryChunk(ctx context.Context, r Range) (Chunk, bool, error) {
 	})
 	if err != nil {
 		return Chunk{}, false, &unreadableError{err}
+	}
+	if chunk.Cut && len(r.Keys) > 1 {
+		j.loads.closeWindow(w)
+		return Chunk{}, false, errTooLarge
 	}
 	if len(r.Keys) > 0 {
 		chunk.Last = r.Keys[len(r.Keys)-1]

@@ -94,6 +94,7 @@ type Chunk struct {
 	Last     []string // primary key of the last row
 	Snapshot Snapshot
 	Done     bool // nothing follows
+	Cut      bool // rows are left out, since the others are large
 }
 
 // Mapper turns events into patches. One goroutine calls it.

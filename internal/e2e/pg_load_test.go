@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -190,26 +191,48 @@ func TestPGTheSlotKeepsUpWithBusyNeighbours(t *testing.T) {
 }
 
 // TestPGALoadOfLargeRowsFitsInLittleMemory has rows of a megabyte, nothing of which
-// is mapped, many times what the process may hold.
+// is mapped, many times what the process may hold: as they are loaded, named one by
+// one, and looked for by a resync.
 func TestPGALoadOfLargeRowsFitsInLittleMemory(t *testing.T) {
 	t.Parallel()
 	w := newPGWorld(t)
 	w.plainly()
-	const rows = 400
-	w.env["PGCRM_BUFFER_BYTES"] = "8MiB"
-	w.seed(rows)
-	w.exec(`INSERT INTO accounts SELECT i, 'row ' || i, repeat('f', 1 << 20) FROM generate_series(1, $1::int) i`, rows)
-	p := w.start()
-	w.arrives(p, rows, fmt.Sprintf("name=row %d", rows))
-	w.loaded(p)
-	for id := 1; id <= rows; id++ {
-		if why := w.lacks(id, fmt.Sprintf("name=row %d", id)); why != "" {
-			t.Error(why)
+	const rows = 200
+	w.env["PGCRM_BUFFER_BYTES"] = "16MiB"
+	newResyncWorld(t, w, rows)
+	w.exec(`UPDATE accounts SET filler = repeat('f', 1 << 20)`)
+	holdsLittle := func(p *process) {
+		t.Helper()
+		peak := p.peakMemory()
+		t.Logf("at most %d MiB", peak>>20)
+		if limit := int64(96 << 20); peak > limit {
+			t.Errorf("it held %d MiB, more than %d", peak>>20, limit>>20)
 		}
 	}
-	peak := p.peakMemory()
-	t.Logf("at most %d MiB", peak>>20)
-	if limit := int64(96 << 20); peak > limit {
-		t.Errorf("it held %d MiB, more than %d", peak>>20, limit>>20)
+	p := w.start()
+	w.arrives(p, rows, "name=first")
+	w.loaded(p)
+	var keys []string
+	for id := 1; id <= rows; id++ {
+		if why := w.lacks(id, "name=first"); why != "" {
+			t.Error(why)
+		}
+		keys = append(keys, fmt.Sprint(id))
 	}
+	if diff := cmp.Diff([]string{fmt.Sprintf("public.accounts done %d", rows)}, w.followed("accounts", "--keys", strings.Join(keys, ","))); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	holdsLittle(p)
+	if code := p.stop(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	w.exec(`DELETE FROM accounts WHERE id = 7`)
+	w.exec(`SELECT pg_drop_replication_slot($1)`, w.name)
+	p = w.start()
+	w.archived(p, 7)
+	w.loaded(p)
+	if n := w.portal.Count("companies"); n != rows-1 {
+		t.Errorf("%d companies are left of %d", n, rows)
+	}
+	holdsLittle(p)
 }
