@@ -40,6 +40,11 @@ type Config struct {
 	MaxInFlight     int
 	BufferBytes     int
 	ShutdownTimeout time.Duration
+	// Linger is the longest that a change which is late already is held for newer
+	// ones of its record, while a backlog is read that has many.
+	Linger time.Duration
+	// Plentiful tells that calls need not be saved. It may be nil, for never.
+	Plentiful func() bool
 	// Ready waits until a call could be made. It may be nil.
 	Ready func(ctx context.Context) error
 	// Until returns a context for the CRM's calls with which no attempt is made

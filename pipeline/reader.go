@@ -101,6 +101,10 @@ func (s *session) handle(ctx context.Context, ev *change.Event) error {
 			s.saveFrom(ev.End)
 		}
 		s.count()
+		s.lead.committed(ev.CommitTime)
+		if err := s.keepLead(ctx); err != nil {
+			return err
+		}
 		if !s.redoing.Load() && s.read.mergeOnly {
 			if s.read.leftOut {
 				return s.deliverAndRedo(ctx)
@@ -189,6 +193,7 @@ func (s *session) add(a sink.Add) {
 		return
 	}
 	added, merged := s.queue.Add(a)
+	s.lead.note(merged)
 	switch {
 	case !added:
 		s.leaveOut(&a)

@@ -46,6 +46,7 @@ type session struct {
 	gate    gate
 
 	read reading
+	lead lead
 
 	// unclean is set where whoever held the slot before may have left requests
 	// without an answer.
@@ -241,6 +242,7 @@ func (p *Pipeline) take(ctx context.Context, stream Stream) (*session, error) {
 		results:  make(chan []outcome, p.MaxInFlight),
 		holds:    holds{},
 
+		lead:      lead{now: p.Now, longest: p.Linger},
 		lease:     newLease(p.Lease, p.Now, asked, p.quiet),
 		unclean:   !clean && !(p.tidy.ok && ours),
 		rechecked: p.Now(),

@@ -14,7 +14,7 @@ const (
 	// boundSlack is how far the send-ahead bound is written beyond what was
 	// read. After a crash, redo reads to the bound or to the end of the log,
 	// whichever is nearer.
-	boundSlack = 16 << 20
+	boundSlack = 4 << 20
 	// settleAtMost is how many batches go into one transaction.
 	settleAtMost = 64
 	// settleTick is how often positions are saved that no outcome carries along.

@@ -57,7 +57,7 @@ func (s *session) dispatchLoop(ctx, hard context.Context, stop <-chan struct{}, 
 		}
 		var batch []*sink.Entry
 		err = patiently(ctx, func(ctx context.Context) (err error) {
-			batch, err = s.queue.Take(ctx, s.Gather)
+			batch, err = s.queue.Take(ctx, s.Gather, s.lead.linger)
 			return err
 		})
 		if err != nil {

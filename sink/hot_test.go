@@ -59,7 +59,7 @@ func hotRecords(t *testing.T, interval time.Duration, share int) {
 				if client.Ready(work, "") != nil {
 					return
 				}
-				entries, err := queue.Take(work, func() time.Duration { return client.Gather(time.Second) })
+				entries, err := queue.Take(work, func() time.Duration { return client.Gather(time.Second) }, func() time.Duration { return 0 })
 				if err != nil {
 					return
 				}

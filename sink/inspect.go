@@ -9,6 +9,20 @@ func (q *Queue) Full() bool { return q.full.Load() }
 // Room tells that entries were removed.
 func (q *Queue) Room() <-chan struct{} { return q.room }
 
+// Ahead counts the versions that could be taken now, and those that have left the
+// queue so far.
+func (q *Queue) Ahead() (ready int, left uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.now()
+	for i := range q.lanes {
+		if l := &q.lanes[i]; q.open && !l.heldUntil.After(now) {
+			ready += l.ready.len()
+		}
+	}
+	return ready, q.left
+}
+
 // Empty reports whether nothing waits, is in flight or is being settled.
 func (q *Queue) Empty() bool {
 	q.mu.Lock()

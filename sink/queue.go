@@ -29,6 +29,7 @@ type Queue struct {
 	merged     change.Props // scratch
 	lanes      []lane
 	turn       int // batches taken
+	left       uint64
 
 	lastEnd change.LSN // end of the last transaction read whole
 	horizon change.LSN // as lastEnd, or a keepalive's position outside a transaction
@@ -265,6 +266,7 @@ func (q *Queue) remove(e *Entry) {
 	e.prev, e.next = nil, nil
 	e.state = gone
 	q.count--
+	q.left++
 	q.grow(-e.size)
 	for _, c := range e.Chunks {
 		c.open--

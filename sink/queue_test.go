@@ -50,7 +50,7 @@ func feed(q *Queue, at change.LSN, patches ...*change.Patch) {
 }
 
 func takeNow(q *Queue) []*Entry {
-	batch, _ := q.take(0)
+	batch, _ := q.take(0, 0)
 	return batch
 }
 
@@ -273,20 +273,20 @@ func TestGatheringEndsAtAFullBatchOrTheInterval(t *testing.T) {
 	q.SetBound(1 << 40)
 	q.Open()
 	feed(q, 10, patch("k1", set(0, "1")))
-	if batch, wait := q.take(time.Second); batch != nil || wait != time.Second {
+	if batch, wait := q.take(time.Second, 0); batch != nil || wait != time.Second {
 		t.Fatalf("took %v, wait %v", keys(batch), wait)
 	}
 	now = now.Add(400 * time.Millisecond)
-	if batch, wait := q.take(time.Second); batch != nil || wait != 600*time.Millisecond {
+	if batch, wait := q.take(time.Second, 0); batch != nil || wait != 600*time.Millisecond {
 		t.Fatalf("took %v, wait %v", keys(batch), wait)
 	}
 	feed(q, 20, patch("k2", set(0, "1")), patch("k3", set(0, "1")))
-	if batch, _ := q.take(time.Second); len(batch) != 3 {
+	if batch, _ := q.take(time.Second, 0); len(batch) != 3 {
 		t.Fatalf("a full batch has nothing to wait for; took %v", keys(batch))
 	}
 	feed(q, 30, patch("k4", set(0, "1")))
 	now = now.Add(time.Second)
-	if batch, _ := q.take(time.Second); len(batch) != 1 {
+	if batch, _ := q.take(time.Second, 0); len(batch) != 1 {
 		t.Fatal("held longer than the interval")
 	}
 }
@@ -312,7 +312,7 @@ func TestReturnedVersionsComeFirstAndHoldTheirTarget(t *testing.T) {
 	batch := takeNow(q)
 	feed(q, 20, patch("k3", set(0, "1")), patch("k1", set(1, "2")))
 	q.Return(batch, time.Second)
-	if got, wait := q.take(0); got != nil || wait != time.Second {
+	if got, wait := q.take(0, 0); got != nil || wait != time.Second {
 		t.Fatalf("took %v, wait %v", keys(got), wait)
 	}
 	now = now.Add(time.Second)
@@ -438,7 +438,7 @@ func TestTakeWakesUp(t *testing.T) {
 	got := make(chan []*Entry)
 	go func() {
 		for {
-			batch, err := q.Take(ctx, atOnce)
+			batch, err := q.Take(ctx, atOnce, atOnce)
 			if err != nil {
 				close(got)
 				return

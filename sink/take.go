@@ -37,10 +37,12 @@ func (q *Queue) Drain() {
 
 // Take waits for the oldest ready versions of one target, at most a batch of
 // them, and hands them out. gather tells how long a change is held to gather
-// company; it is asked anew each time. Call it from one goroutine at a time.
-func (q *Queue) Take(ctx context.Context, gather func() time.Duration) ([]*Entry, error) {
+// company, and linger for how long even company does not let it go, so that newer
+// changes of its record merge into it; both are asked anew each time. Call it from
+// one goroutine at a time.
+func (q *Queue) Take(ctx context.Context, gather, linger func() time.Duration) ([]*Entry, error) {
 	for {
-		batch, wait := q.take(gather())
+		batch, wait := q.take(gather(), linger())
 		if len(batch) > 0 {
 			return batch, nil
 		}
@@ -57,8 +59,11 @@ func (q *Queue) Take(ctx context.Context, gather func() time.Duration) ([]*Entry
 	}
 }
 
+// lookAgain is after how long a linger is asked for anew, which may be over by then.
+const lookAgain = 20 * time.Millisecond
+
 // take returns a batch, or how long to wait for one; zero is until woken.
-func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
+func (q *Queue) take(gather, linger time.Duration) ([]*Entry, time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.open {
@@ -79,6 +84,9 @@ func (q *Queue) take(gather time.Duration) ([]*Entry, time.Duration) {
 		left := l.heldUntil.Sub(now)
 		if left <= 0 && l.ready.len() < q.batch && !q.draining {
 			left = gather - now.Sub(l.ready.first(loads).queued)
+		}
+		if left <= 0 && linger > 0 && !q.draining && !q.full.Load() {
+			left = min(linger-now.Sub(l.ready.first(loads).queued), lookAgain)
 		}
 		if left > 0 {
 			if wait == 0 || left < wait {
