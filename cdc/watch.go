@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -36,8 +37,10 @@ type Watched struct {
 // break, and the way it is. Where it differs from one seen before, changes in
 // between may not be in the stream: the table was dropped and made anew, or left
 // the publication and came back, or the publication itself did; or a column that
-// is read was dropped and made anew, or given another type, which changes rows
-// without a word in the log; or a partition was attached, with rows of before.
+// is read was dropped and made anew, or given another type or other values by an
+// ALTER ... USING, or a label of its enum was renamed, which changes rows without
+// a word in the log; or a partition was attached, with rows of before. Other
+// differences mean nothing by themselves: ask Since.
 type Membership string
 
 // Break is what may be missing of a table since a membership seen before.
@@ -58,20 +61,42 @@ type Break struct {
 func (m Membership) Since(before Membership) Break {
 	was, leavesThen, _ := strings.Cut(string(before), "/")
 	is, leaves, _ := strings.Cut(string(m), "/")
-	if was != is {
-		then, now := strings.Fields(was), strings.Fields(is) // table, listing, columns
-		sameTable := len(then) == 3 && len(now) == 3 && then[0] == now[0]
+	// Table, listing, columns; and the files, the definitions of the columns and
+	// the labels of their enums, of which tokens of older versions say nothing.
+	then, now := strings.Fields(was), strings.Fields(is)
+	if len(then) < 3 || len(now) < 3 || !slices.Equal(then[:3], now[:3]) {
+		sameTable := len(then) >= 3 && len(now) >= 3 && then[0] == now[0]
 		return Break{Rows: true, Deletes: sameTable && then[1] != now[1] && leavesThen+leaves == ""}
 	}
+	if len(then) == 6 && len(now) == 6 && (then[3] != now[3] && then[4] != now[4] || renamed(then[5], now[5])) {
+		return Break{Rows: true}
+	}
 	var b Break
-	then := strings.Split(leavesThen, ",")
+	known := strings.Split(leavesThen, ",")
 	for leaf := range strings.SplitSeq(leaves, ",") {
-		if leaf != "" && !slices.Contains(then, leaf) {
+		if leaf != "" && !slices.Contains(known, leaf) {
 			oid, _, _ := strings.Cut(leaf, ".")
 			b.Attached = append(b.Attached, oid)
 		}
 	}
 	return b
+}
+
+// renamed reports whether a label of an enum is another than before. Labels that
+// were added change no row.
+func renamed(then, now string) bool {
+	before := map[string]string{}
+	for label := range strings.SplitSeq(then, ",") {
+		oid, text, _ := strings.Cut(label, ".")
+		before[oid] = text
+	}
+	for label := range strings.SplitSeq(now, ",") {
+		oid, text, _ := strings.Cut(label, ".")
+		if was, ok := before[oid]; ok && was != text {
+			return true
+		}
+	}
+	return false
 }
 
 // restorePatience bounds the wait for a table's lock: whoever wants one on it
@@ -205,7 +230,8 @@ func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels 
 			continue // the plan says so
 		}
 		var absent, hidden []string
-		read := sha256.New()
+		read, defined := sha256.New(), sha256.New()
+		var labels []string
 		for _, col := range columns(name) {
 			c, ok := live[rel.OID][col]
 			switch {
@@ -215,6 +241,10 @@ func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels 
 				hidden = append(hidden, col)
 			}
 			fmt.Fprintf(read, "%s %d %d\n", quote(col), c.number, c.typ)
+			fmt.Fprintf(defined, "%s %s\n", quote(col), c.definition)
+			if c.labels != "" {
+				labels = append(labels, c.labels)
+			}
 		}
 		if len(absent) > 0 {
 			w.Absent[name] = fmt.Sprintf("table %s has no column %s any more, which the mapping reads; bring it back, or change the mapping and restart", rel, names(absent))
@@ -224,21 +254,27 @@ func (w *Watched) members(ctx context.Context, conn *pgx.Conn, cfg Config, rels 
 				quote(cfg.Publication), rel, names(hidden)))
 		}
 		if len(absent)+len(hidden) == 0 {
-			w.Tables[name] = Membership(fmt.Sprintf("%d %s %.8x/%s", rel.OID, tokens[rel.OID].options, read.Sum(nil), tokens[rel.OID].leaves))
+			t := tokens[rel.OID]
+			w.Tables[name] = Membership(fmt.Sprintf("%d %s %.8x %s %.8x %s/%s",
+				rel.OID, t.options, read.Sum(nil), t.files, defined.Sum(nil), cmp.Or(strings.Join(labels, ","), "-"), t.leaves))
 		}
 	}
 	return nil
 }
 
 // listing is how a table is published, but for its columns: what stands for the
-// options, and the leaves of its partition tree.
-type listing struct{ options, leaves string }
+// options, the files that hold its rows, and the leaves of its partition tree.
+type listing struct{ options, files, leaves string }
 
 // liveColumn is a column that there is. A number is given once in a table's life.
+// The definition differs after each ALTER of the column: where the files do too,
+// its values may have been rewritten.
 type liveColumn struct {
-	generated bool
-	number    int16
-	typ       uint32
+	generated  bool
+	number     int16
+	typ        uint32
+	definition string
+	labels     string // of its enum
 }
 
 // memberships reads, by table, what changes when a table comes into the
@@ -261,32 +297,42 @@ func memberships(ctx context.Context, conn *pgx.Conn, publication string, rels [
 				(SELECT string_agg(to_jsonb(r)::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r
 					WHERE r.prpubid = p.oid AND (r.prrelid = c.oid OR r.prrelid IN (SELECT pg_partition_ancestors(c.oid)))),
 				`+schemas+`)),
+			(SELECT left(md5(string_agg(f.relfilenode::text, ' ' ORDER BY f.oid)), 16) FROM pg_class f
+				WHERE f.oid = c.oid OR f.oid IN (SELECT relid FROM pg_partition_tree(c.oid))),
 			coalesce((SELECT string_agg(i.inhrelid || '.' || i.xmin, ',' ORDER BY i.inhrelid)
 				FROM pg_partition_tree(c.oid) p JOIN pg_inherits i ON i.inhrelid = p.relid WHERE p.isleaf AND p.relid <> c.oid), ''),
 			ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
 			ARRAY(SELECT a.attgenerated <> '' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
 			ARRAY(SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-			ARRAY(SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+			ARRAY(SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+			ARRAY(SELECT a.xmin::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+			ARRAY(SELECT coalesce((SELECT string_agg(e.oid || '.' || left(md5(e.enumlabel), 8), ',' ORDER BY e.oid) FROM pg_enum e
+					WHERE e.enumtypid IN (t.oid, t.typelem, t.typbasetype)), '')
+				FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
 		FROM pg_class c, pg_publication p WHERE c.oid = ANY ($1) AND p.pubname = $2`, oids, publication)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look at what publication %s publishes: %w", quote(publication), err)
 	}
 	tokens, live := map[uint32]listing{}, map[uint32]map[string]liveColumn{}
 	var (
-		oid       uint32
-		token     listing
-		columns   []string
-		generated []bool
-		numbers   []int16
-		types     []uint32
+		oid         uint32
+		token       listing
+		columns     []string
+		generated   []bool
+		numbers     []int16
+		types       []uint32
+		definitions []string
+		labels      []string
 	)
-	_, err = pgx.ForEachRow(rows, []any{&oid, &token.options, &token.leaves, &columns, &generated, &numbers, &types}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&oid, &token.options, &token.files, &token.leaves, &columns, &generated, &numbers, &types, &definitions, &labels,
+	}, func() error {
 		tokens[oid] = token
 		live[oid] = map[string]liveColumn{}
 		for i, col := range columns {
-			live[oid][col] = liveColumn{generated[i], numbers[i], types[i]}
+			live[oid][col] = liveColumn{generated[i], numbers[i], types[i], definitions[i], labels[i]}
 		}
-		columns, generated, numbers, types = nil, nil, nil, nil
+		columns, generated, numbers, types, definitions, labels = nil, nil, nil, nil, nil, nil
 		return nil
 	})
 	if err != nil {

@@ -90,7 +90,7 @@ func (s *status) watched(ctx context.Context) (seen cdc.Watched, err error) {
 
 // publishedAnewNote says what is done about changes that may be missing.
 func publishedAnewNote(filed []ledger.Backfill) string {
-	note := "it was made anew, was not in the publication for a while, or a column that is read was made anew or retyped; its rows are read again and sent where they differ"
+	note := "it was made anew, was not in the publication for a while, or a column that is read was made anew, retyped or rewritten, or a label of its enum renamed; its rows are read again and sent where they differ"
 	if slices.ContainsFunc(filed, func(b ledger.Backfill) bool { return b.Reason == pipeline.GoneRows }) {
 		return note + ", and rows that were deleted meanwhile are treated as on_delete says"
 	}

@@ -148,6 +148,45 @@ func TestPGAMappingWaitsThroughARestart(t *testing.T) {
 	}
 }
 
+// TestPGValuesThatChangeWithoutAWordInTheLog: an ALTER rewrites a column in its own
+// type, a label of an enum is renamed; while pgcrm runs, and while it does not.
+func TestPGValuesThatChangeWithoutAWordInTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `CREATE TYPE tier AS ENUM ('free', 'paid');
+CREATE TABLE accounts (id bigint PRIMARY KEY, name text, plan tier);
+INSERT INTO accounts VALUES (1, 'One', 'free'), (2, 'Two', 'paid')`, `
+version: 1
+tables:
+  accounts:
+    match: {account_id: id}
+    properties: {name: name, plan: plan}
+`, hubspotsim.Unique("account_id"), hubspotsim.Text("plan"))
+	w.seed(2)
+	p := w.start()
+	w.arrives(p, 2, "name=Two", "plan=paid")
+	w.streams(p)
+	w.loaded(p)
+	w.exec(`ALTER TABLE accounts ALTER name TYPE text USING upper(name)`)
+	w.arrives(p, 1, "name=ONE", "plan=free")
+	w.arrives(p, 2, "name=TWO", "plan=paid")
+	w.loaded(p)
+	w.exec(`ALTER TYPE tier RENAME VALUE 'free' TO 'gratis'`)
+	w.arrives(p, 1, "plan=gratis")
+	w.loaded(p)
+	w.settles(p)
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	w.exec(`ALTER TYPE tier ADD VALUE 'trial'`)
+	w.exec(`ALTER TYPE tier RENAME VALUE 'paid' TO 'premium'; ALTER TABLE accounts ALTER name TYPE text USING lower(name)`)
+	p = w.start()
+	w.arrives(p, 1, "name=one", "plan=gratis")
+	w.arrives(p, 2, "name=two", "plan=premium")
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // TestPGColumnsComeAndGoInOneTransaction: each row is read by the columns that
 // it had when it was written.
 func TestPGColumnsComeAndGoInOneTransaction(t *testing.T) {
