@@ -101,6 +101,10 @@ func (c *checks) tablesSuit(ctx context.Context) error {
 			c.bad("replica_identity", fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY DEFAULT, or an index without such columns", t),
 				"the replica identity of table %s has generated columns, so that once published the application's own UPDATE and DELETE would fail", t)
 		}
+		for _, t := range fact.unlogged {
+			c.note("table", fmt.Sprintf("ALTER TABLE %s SET LOGGED", t),
+				"partition %s of %s is unlogged: its rows are loaded once, and their changes do not reach the log", t, rel)
+		}
 		if fact.children {
 			c.bad("table", "map the tables beneath it, or partition it",
 				"table %s has tables that inherit from it (INHERITS), whose rows it shows as its own while the log keeps them apart", rel)

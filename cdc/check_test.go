@@ -116,6 +116,21 @@ func TestCheckOfWhatOthersPublish(t *testing.T) {
 	expect(t, list, "publication", Note, "has a row filter on public.t, WHERE (id > 7)")
 }
 
+func TestCheckOfPartitionsOutsideTheLog(t *testing.T) {
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id)`, `CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (1) TO (10)`,
+		`CREATE UNLOGGED TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20)`)
+	list := d.check(nil, "t")
+	expect(t, list, "table", Note, "partition public.t2 of public.t is unlogged")
+	expect(t, list, "table", Note, "their changes do not reach the log: ALTER TABLE public.t2 SET LOGGED")
+	expect(t, list, "table", Good, "public.t can be followed")
+	for _, f := range list {
+		if strings.Contains(f.Line(), "t1") {
+			t.Error(f.Line())
+		}
+	}
+}
+
 func TestCheckOfATableThatIsMappedNoLonger(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(`CREATE TABLE t (id int PRIMARY KEY)`, `CREATE TABLE "Old one" (id int PRIMARY KEY)`)

@@ -32,7 +32,10 @@ type tableFact struct {
 	// generated names those whose UPDATEs would fail, from 18 on, because their
 	// replica identity has generated columns, which are not published.
 	generated []string
-	policies  policies
+	// unlogged names partitions whose changes do not reach the log. Foreign ones,
+	// which would be as silent, cannot be where the root has a primary key.
+	unlogged []string
+	policies policies
 }
 
 // policies says what row level security does to what the current role selects.
@@ -96,6 +99,9 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 					AND (l.relreplident = 'f' OR EXISTS (SELECT FROM pg_index x WHERE x.indrelid = l.oid AND a.attnum = ANY (x.indkey::int2[])
 						AND CASE l.relreplident WHEN 'd' THEN x.indisprimary WHEN 'i' THEN x.indisreplident END)))
 				ORDER BY 1),
+			ARRAY(SELECT format('%I.%I', ln.nspname, l.relname)
+				FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid JOIN pg_namespace ln ON ln.oid = l.relnamespace
+				WHERE t.isleaf AND l.relpersistence = 'u' ORDER BY 1),
 			CASE WHEN NOT c.relrowsecurity THEN ''
 				WHEN NOT row_security_active(c.oid) THEN 'secured'
 				WHEN EXISTS (SELECT FROM readers r WHERE r.polrelid = c.oid AND r.polpermissive AND r.says = 'true')
@@ -108,10 +114,10 @@ func readTableFacts(ctx context.Context, conn *pgx.Conn, rels []*change.Relation
 	var oid uint32
 	var t tableFact
 	_, err = pgx.ForEachRow(rows, []any{
-		&oid, &t.owned, &t.partitioned, &t.root, &t.rootName, &t.children, &t.publications, &t.unidentified, &t.generated, &t.policies,
+		&oid, &t.owned, &t.partitioned, &t.root, &t.rootName, &t.children, &t.publications, &t.unidentified, &t.generated, &t.unlogged, &t.policies,
 	}, func() error {
 		f.byOID[oid] = t
-		t.publications, t.unidentified, t.generated = nil, nil, nil
+		t.publications, t.unidentified, t.generated, t.unlogged = nil, nil, nil, nil
 		return nil
 	})
 	if err != nil {
