@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pgcrm/pgcrm/ledger"
@@ -70,7 +69,7 @@ func (b *backfillCommand) followOne(ctx context.Context, book *ledger.Ledger, id
 		case b.out.terminal && p.over():
 			b.out.printf("\r\x1b[K%s\n", text)
 		case b.out.terminal:
-			b.out.printf("\r\x1b[K%s", cut(p.bar()+text, max(b.out.width-1, narrowest)))
+			b.out.overwrite(p.bar() + text)
 		case p.over() || text != last && b.now().Sub(printed) >= lineEvery:
 			b.out.println(text)
 			printed, last = b.now(), text
@@ -126,29 +125,15 @@ func (p progress) String() string {
 	case p.State == ledger.Waiting:
 		return head + "waiting to begin"
 	}
-	text := head + plural(p.Rows, "row", "rows")
-	if p.Estimate > 0 {
-		text += fmt.Sprintf(" of about %s (%d %%)", thousands(max(p.Estimate, p.Rows)), 100*p.Rows/max(p.Estimate, p.Rows))
-	}
-	if p.Rate > 0 {
-		text += fmt.Sprintf(", %s rows/s", thousands(int64(p.Rate)))
-		if left := p.Estimate - p.Rows; left > 0 {
-			text += ", " + roughly(time.Duration(float64(left)/p.Rate*float64(time.Second))) + " left"
-		}
-	}
-	return text
+	return head + howFar(p.Rows, p.Estimate, p.Rate, "row", "rows")
 }
-
-// barWidth is how many characters the bar has.
-const barWidth = 24
 
 // bar is the progress as a picture; empty where the end is not known.
 func (p progress) bar() string {
-	if p.over() || p.Estimate <= 0 {
+	if p.over() {
 		return ""
 	}
-	full := int(barWidth * p.Rows / max(p.Estimate, p.Rows, 1))
-	return "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] "
+	return bar(p.Rows, p.Estimate)
 }
 
 func (p progress) ending() string {
@@ -163,28 +148,4 @@ func (p progress) ending() string {
 		text += fmt.Sprintf(" in %s (%s rows/s)", roughly(time.Duration(p.Seconds*float64(time.Second))), thousands(int64(float64(p.Rows)/p.Seconds)))
 	}
 	return text
-}
-
-// meter measures a rate over the last while.
-type meter struct{ seen []sample }
-
-type sample struct {
-	at   time.Time
-	rows int64
-}
-
-// meterOver is how far back the rate is measured.
-const meterOver = 10 * time.Second
-
-// rate takes in a count and gives rows a second, zero before anything moved.
-func (m *meter) rate(now time.Time, rows int64) float64 {
-	m.seen = append(m.seen, sample{now, rows})
-	for len(m.seen) > 2 && now.Sub(m.seen[1].at) >= meterOver {
-		m.seen = m.seen[1:]
-	}
-	first := m.seen[0]
-	if d := now.Sub(first.at).Seconds(); d > 0 && rows > first.rows {
-		return float64(rows-first.rows) / d
-	}
-	return 0
 }

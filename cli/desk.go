@@ -25,8 +25,10 @@ type desk struct {
 	cfg *config.Config
 	log *slog.Logger
 	out *printer
-	now func() time.Time
-	db  cdc.Config
+	// notes are for a person who waits, beside what is printed.
+	notes *printer
+	now   func() time.Time
+	db    cdc.Config
 	// part is how much of HubSpot's calls it uses; all that it may if zero.
 	part float64
 }
@@ -40,7 +42,7 @@ func newDesk(env Environment, needs ...config.Need) (*desk, error) {
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w)
 	}
-	return &desk{cfg: cfg, log: log, out: newPrinter(env.Stdout, env.Env), now: time.Now, db: databaseConfig(cfg, log)}, nil
+	return &desk{cfg: cfg, log: log, out: newPrinter(env.Stdout, env.Env), notes: newPrinter(env.Stderr, env.Env), now: time.Now, db: databaseConfig(cfg, log)}, nil
 }
 
 // ledger opens the state. The caller closes it.

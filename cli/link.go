@@ -146,6 +146,8 @@ func (c *linkCommand) checkNames(rel *change.Relation, src *change.Source, prope
 
 // listRecords lists all records that have the property.
 func (c *linkCommand) listRecords(ctx context.Context, src *change.Source, property string, p *pairing) error {
+	gauge := c.gauge("list "+src.Target.Object, 0, "record", "records")
+	defer gauge.end()
 	after := ""
 	for {
 		page, err := c.view.crm.List(ctx, src.Target.Object, after, []string{property, src.Target.Match})
@@ -158,6 +160,7 @@ func (c *linkCommand) listRecords(ctx context.Context, src *change.Source, prope
 			match, _ := r.Value(src.Target.Match)
 			p.addRecord(r.ID, value, match)
 		}
+		gauge.add(len(page.Records))
 		if after = page.After; after == "" {
 			return nil
 		}
@@ -166,6 +169,12 @@ func (c *linkCommand) listRecords(ctx context.Context, src *change.Source, prope
 
 // readRows reads all rows that address a record.
 func (c *linkCommand) readRows(ctx context.Context, rel *change.Relation, src *change.Source, column string, p *pairing) error {
+	rows, err := cdc.CountEstimate(ctx, c.conn, rel)
+	if err != nil {
+		return err
+	}
+	gauge := c.gauge("read "+rel.String(), rows, "row", "rows")
+	defer gauge.end()
 	mapper := newRowMapper(c.mapping)
 	at := rel.Column(column)
 	return eachChunk(ctx, c.conn, rel, cdc.Range{Limit: readsAtOnce}, func(chunk cdc.Chunk) error {
@@ -180,6 +189,7 @@ func (c *linkCommand) readRows(ctx context.Context, rel *change.Relation, src *c
 				}
 			}
 		}
+		gauge.add(len(chunk.Rows))
 		return nil
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -63,17 +64,19 @@ func newPrinter(w io.Writer, environ []string) *printer {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return p
 	}
-	p.terminal, p.colour = true, true
+	p.terminal, p.colour = true, wantsColour(environ)
 	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 		p.width = width
 	}
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		if name == "NO_COLOR" && value != "" || name == "TERM" && value == "dumb" {
-			p.colour = false
-		}
-	}
 	return p
+}
+
+// wantsColour reports whether the environment leaves a terminal its colours.
+func wantsColour(environ []string) bool {
+	return !slices.ContainsFunc(environ, func(pair string) bool {
+		name, value, _ := strings.Cut(pair, "=")
+		return name == "NO_COLOR" && value != "" || name == "TERM" && value == "dumb"
+	})
 }
 
 // printf writes text.

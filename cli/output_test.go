@@ -63,6 +63,14 @@ func TestColoursOnlyForATerminal(t *testing.T) {
 	}
 }
 
+func TestColoursCanBeTurnedOff(t *testing.T) {
+	for env, want := range map[string]bool{"NO_COLOR=1": false, "NO_COLOR=": true, "TERM=dumb": false, "TERM=xterm": true} {
+		if got := wantsColour([]string{"PATH=/bin", env}); got != want {
+			t.Errorf("%s: colours %v", env, got)
+		}
+	}
+}
+
 func TestJSONIsNotEscapedForWebPages(t *testing.T) {
 	var out bytes.Buffer
 	if err := newPrinter(&out, nil).json(map[string]string{"a": "<&>"}); err != nil {

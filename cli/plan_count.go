@@ -75,8 +75,14 @@ func (c *planCommand) countTable(ctx context.Context, rel *change.Relation) ([]p
 		}
 		counts = append(counts, n)
 	}
+	rows, err := cdc.CountEstimate(ctx, c.conn, rel)
+	if err != nil {
+		return nil, err
+	}
+	gauge := c.gauge("count "+rel.String(), rows, "row", "rows")
+	defer gauge.end()
 	mapper := newRowMapper(c.mapping)
-	err := eachChunk(ctx, c.conn, rel, cdc.Range{Limit: readsAtOnce}, func(chunk cdc.Chunk) error {
+	err = eachChunk(ctx, c.conn, rel, cdc.Range{Limit: readsAtOnce}, func(chunk cdc.Chunk) error {
 		var list []mapped
 		for _, values := range chunk.Rows {
 			more, err := mapper.row(rel, values)
@@ -101,6 +107,7 @@ func (c *planCommand) countTable(ctx context.Context, rel *change.Relation) ([]p
 				counts[at[compared[i].source]].record(&compared[i])
 			}
 		}
+		gauge.add(len(chunk.Rows))
 		return nil
 	})
 	batch := int64(c.cfg.Delivery.BatchSize)

@@ -32,6 +32,7 @@ func (c *verifyCommand) strangers(ctx context.Context, tables []*change.Relation
 			found = found[:0]
 			return err
 		}
+		gauge := c.gauge("list "+target.Object, 0, "record", "records")
 		after := ""
 		for listed := 0; listed == 0 || after != ""; {
 			if listed >= c.records {
@@ -40,8 +41,10 @@ func (c *verifyCommand) strangers(ctx context.Context, tables []*change.Relation
 			}
 			page, err := c.view.crm.List(ctx, target.Object, after, []string{target.Match})
 			if err != nil {
+				gauge.end()
 				return err
 			}
+			gauge.add(len(page.Records))
 			for i := range page.Records {
 				r := &page.Records[i]
 				if key, _ := r.Value(target.Match); key != "" && !report.keys.has(target, key) {
@@ -56,6 +59,7 @@ func (c *verifyCommand) strangers(ctx context.Context, tables []*change.Relation
 			listed += max(1, len(page.Records))
 			after = page.After
 		}
+		gauge.end()
 		if err := judge(); err != nil {
 			return err
 		}

@@ -15,21 +15,22 @@ import (
 // verifyTable compares rows of one table, and those that differ again.
 func (c *verifyCommand) verifyTable(ctx context.Context, rel *change.Relation, report *verification) error {
 	r := cdc.Range{Limit: readsAtOnce}
-	if !c.all {
-		rows, err := cdc.CountEstimate(ctx, c.conn, rel)
-		if err != nil {
-			return err
-		}
-		if rows > c.sample {
-			r.Where = fmt.Sprintf("pg_catalog.random() < %.9f", float64(c.sample)/float64(rows))
-		}
+	rows, err := cdc.CountEstimate(ctx, c.conn, rel)
+	if err != nil {
+		return err
 	}
+	if !c.all && rows > c.sample {
+		r.Where = fmt.Sprintf("pg_catalog.random() < %.9f", float64(c.sample)/float64(rows))
+		rows = c.sample
+	}
+	gauge := c.gauge("verify "+rel.String(), rows, "row", "rows")
+	defer gauge.end()
 	for _, src := range c.sources(rel) {
 		report.table(src)
 	}
 	mapper := newRowMapper(c.mapping)
 	var suspects []rowKey
-	err := eachChunk(ctx, c.conn, rel, r, func(chunk cdc.Chunk) error {
+	err = eachChunk(ctx, c.conn, rel, r, func(chunk cdc.Chunk) error {
 		list, err := c.compareRows(ctx, mapper, rel, chunk.Rows)
 		if err != nil {
 			return err
@@ -50,6 +51,7 @@ func (c *verifyCommand) verifyTable(ctx context.Context, rel *change.Relation, r
 				report.count(&list[i], nil)
 			}
 		}
+		gauge.add(len(chunk.Rows))
 		return nil
 	})
 	for look := 1; err == nil && len(suspects) > 0; look++ {
