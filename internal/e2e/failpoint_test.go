@@ -155,7 +155,9 @@ func walkFailpoint(t *testing.T, name, effect string) {
 	}
 	w.seed(10)
 	walk := &failpointWalk{world: w}
-	run := func() *process { return startProgram(t, program, w.with("FAILPOINT="+name+":"+effect).environ(), "run") }
+	run := func() *process {
+		return startProgram(t, program, w.with("FAILPOINT="+name+":"+effect).environ(), "run")
+	}
 	p := run()
 
 	// The script: rows that were there, updates, a row that enters with a value that
