@@ -19,25 +19,23 @@ type Account struct {
 	DataHosting string
 }
 
-// Account reads the portal's details, and takes the portal's midnight from
-// them. A token may be good for everything else and yet not for this: then the
-// error is *AuthError or *Error with status 403 or 404, which a caller may
-// tolerate.
-func (c *Client) Account(ctx context.Context) (Account, error) {
-	var a struct {
-		PortalID    int64  `json:"portalId"`
-		Type        string `json:"accountType"`
-		TimeZone    string `json:"timeZone"`
-		OffsetMS    *int64 `json:"utcOffsetMilliseconds"`
-		UIDomain    string `json:"uiDomain"`
-		DataHosting string `json:"dataHostingLocation"`
-	}
-	_, err := c.do(ctx, &call{
+// accountDetails is the answer.
+type accountDetails struct {
+	PortalID    int64  `json:"portalId"`
+	Type        string `json:"accountType"`
+	TimeZone    string `json:"timeZone"`
+	OffsetMS    *int64 `json:"utcOffsetMilliseconds"`
+	UIDomain    string `json:"uiDomain"`
+	DataHosting string `json:"dataHostingLocation"`
+}
+
+func accountCall(path string, a *accountDetails) *call {
+	return &call{
 		endpoint: "account-info/details",
 		method:   http.MethodGet,
-		path:     c.accountPath(),
+		path:     path,
 		check: func(r reply) error {
-			if err := json.Unmarshal(r.body, &a); err != nil {
+			if err := json.Unmarshal(r.body, a); err != nil {
 				return err
 			}
 			if a.PortalID == 0 { // taken as it is, it would be another portal's
@@ -45,10 +43,20 @@ func (c *Client) Account(ctx context.Context) (Account, error) {
 			}
 			return nil
 		},
-	})
-	if err != nil {
+	}
+}
+
+// Account reads the portal's details, and takes the portal's midnight from them.
+// From then on a token that takes the place of this one must be of the same
+// portal. A token may be good for everything else and yet not for this: then the
+// error is *AuthError or *Error with status 403 or 404, which a caller may
+// tolerate.
+func (c *Client) Account(ctx context.Context) (Account, error) {
+	var a accountDetails
+	if _, err := c.do(ctx, accountCall(c.accountPath(), &a)); err != nil {
 		return Account{}, err
 	}
+	c.portal.Store(a.PortalID)
 	loc, err := time.LoadLocation(a.TimeZone)
 	switch {
 	case err == nil && a.TimeZone != "":

@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +25,7 @@ type Client struct {
 	transport http.RoundTripper
 	inFlight  chan struct{}
 	token     tokenHolder
+	portal    atomic.Int64 // that calls belong to; 0 while it is not known
 	gates     gates
 	gov       *governor
 }
@@ -43,6 +45,7 @@ func New(cfg Config) (*Client, error) {
 		gates:     newGates(cfg.Now),
 		gov:       newGovernor(cfg),
 	}
+	c.token.admit = c.admit
 	if c.transport == nil {
 		c.transport = newTransport(cfg.MaxInFlight, base.Scheme == "http")
 	}

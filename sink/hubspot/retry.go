@@ -166,7 +166,11 @@ func (c *Client) settle(ctx context.Context, k *call, r reply, refusal *Error, t
 		if *refused == "" {
 			*refused = token
 			renewed, err := c.token.get(ctx, token)
-			if err == nil && renewed != token {
+			switch {
+			case err != nil:
+				err = c.noToken(ctx, k, err)
+				return err == nil, err
+			case renewed != token:
 				c.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "token was refused and has been read again", slog.String("endpoint", k.endpoint))
 				return true, nil
 			}

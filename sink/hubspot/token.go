@@ -13,6 +13,8 @@ type tokenHolder struct {
 	source func(context.Context) (string, error)
 	lock   chan struct{} // a mutex that a context can give up on
 	value  string
+	// admit decides about a token that takes the place of another one.
+	admit func(ctx context.Context, token string) error
 }
 
 func newTokenHolder(source func(context.Context) (string, error)) tokenHolder {
@@ -45,8 +47,40 @@ func (h *tokenHolder) get(ctx context.Context, refused string) (string, error) {
 			return "", &tokenError{&TokenRefused{Reason: "holds a character that no token has"}}
 		}
 	}
+	if h.value != "" && value != h.value {
+		if err := h.admit(ctx, value); err != nil {
+			return "", &tokenError{err}
+		}
+	}
 	h.value = value
 	return value, nil
+}
+
+// admit refuses a token of another portal than the one that Account has told of
+// before: it would write one customer's records into another's CRM. A token that
+// may not ask which portal it is of will do, as at start.
+func (c *Client) admit(ctx context.Context, token string) error {
+	pinned := c.portal.Load()
+	if pinned == 0 {
+		return nil
+	}
+	wait, done := c.waiting(ctx)
+	defer done()
+	var a accountDetails
+	r, err := c.metered(ctx, wait, accountCall(c.accountPath(), &a), token, &reply{})
+	switch {
+	case err != nil:
+		return temporary{fmt.Errorf("which portal the new token is of: %w", err)}
+	case r.status >= 200 && r.status < 300 && a.PortalID != pinned:
+		return &TokenRefused{Reason: fmt.Sprintf("the new token is of portal %d, and what runs here belongs to portal %d; give a token of that one", a.PortalID, pinned)}
+	case r.status >= 300:
+		refusal := parseError(r.status, r.body, r.correlationID)
+		if refusal.Class() == Retry {
+			c.waitFor(r, refusal)
+			return temporary{fmt.Errorf("which portal the new token is of: %w", refusal)}
+		}
+	}
+	return nil
 }
 
 // tokenError is a token that could not be had.
