@@ -1,6 +1,7 @@
 package hubspot
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -64,5 +65,30 @@ func TestAnAddressIsNeverTooLong(t *testing.T) {
 	}
 	if n := len(p.requests[0].url); n > 4200 {
 		t.Errorf("an address of %d bytes", n)
+	}
+}
+
+// At debug each call is logged with the name by which HubSpot's support finds it,
+// and with none of what was sent or answered.
+func TestCallsAreLoggedAtDebug(t *testing.T) {
+	var log strings.Builder
+	p := &portal{answer: func(request) (int, map[string]string, string) {
+		return 200, map[string]string{"X-HubSpot-Correlation-Id": "c-7"}, `{"results":[{"id":"1","properties":{"name":"answered-value"}}]}`
+	}}
+	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
+		log.Reset()
+		c := newTestClient(t, p, func(cfg *Config) {
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
+		})
+		if _, err := c.BatchUpdate(t.Context(), "companies", []Input{{ID: "1", Properties: []Property{{"name", "sent-value"}}}}); err != nil {
+			t.Fatal(err)
+		}
+		s := log.String()
+		if got := strings.Contains(s, "correlation_id=c-7"); got != (level == slog.LevelDebug) {
+			t.Errorf("at %v the log says %q", level, s)
+		}
+		if strings.Contains(s, "-value") || strings.Contains(s, "pat-test") {
+			t.Errorf("at %v the log tells too much: %q", level, s)
+		}
 	}
 }
