@@ -40,7 +40,7 @@ tables:
       on_delete: archive
       properties: {label: name}
 `, hubspotsim.Options{
-				Limits: &limits, Quirks: hubspotsim.Quirks{RotateRefreshToken: hubspotsim.On},
+				Limits: &limits, Quirks: hubspotsim.Quirks{RotateRefreshToken: hubspotsim.On, Gzip: hubspotsim.On, NewFields: hubspotsim.On},
 				OAuth:      &hubspotsim.OAuth{ClientID: "app", ClientSecret: secret, RefreshToken: first, Lifetime: time.Second},
 				Objects:    []hubspotsim.Schema{{Name: "p1_subscriptions", TypeID: "2-77", Singular: "SUBSCRIPTION", Properties: []hubspotsim.Property{hubspotsim.Unique("sub_id"), hubspotsim.Text("label")}}},
 				Properties: map[string][]hubspotsim.Property{"deals": {hubspotsim.Unique("deal_no")}},
