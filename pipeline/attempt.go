@@ -98,7 +98,7 @@ func (a *attempt) job() sink.Job {
 	j := sink.Job{
 		Key:     e.Key,
 		Missing: e.Source.OnMissing,
-		Whole:   e.Creates,
+		Whole:   e.Creates && len(a.waiting) == 0, // else it lacks what is put off
 		Props:   a.diff.Send,
 		// A stage that HubSpot moves forward only is cleared first.
 		Backward: e.Source.ClearFirst,

@@ -128,6 +128,28 @@ func TestAPropertyThatIsDeletedHoldsItsMapping(t *testing.T) {
 	}
 }
 
+// TestNoHalfRecordIsCreated: where the mapping waits that creates records, another
+// one whose row is in the same transaction does not create them for it.
+func TestNoHalfRecordIsCreated(t *testing.T) {
+	t.Parallel()
+	w := propertiesWorld(t, 1).with("PGCRM_RECHECK_PROPERTIES=200ms", "PGCRM_RECHECK_MISSING=1s",
+		"PGCRM_MAPPING="+strings.Replace(propertiesMapping, "{account_id: id}", "{account_id: id}\n    on_missing: create", 1))
+	p := w.start()
+	w.arrives(p, 1, "plan=free", "seats=1")
+	if err := w.portal.Undefine("companies", "plan"); err != nil {
+		t.Fatal(err)
+	}
+	p.says("property_unfit")
+	w.exec(`WITH a AS (INSERT INTO accounts VALUES (2, 'two', 'gold')) INSERT INTO usage VALUES (2, 2)`)
+	w.settles(p)
+	if n := w.portal.Count("companies"); n != 1 {
+		t.Errorf("%d companies: one was created without all that its mapping writes", n)
+	}
+	w.define(plans("free", "gold"))
+	w.arrives(p, 2, "name=two", "plan=gold", "seats=2")
+	eventually(t, patience, func() string { return strings.Join(w.letters(), ", ") })
+}
+
 // TestAnOptionThatIsAddedIsTaken: values that were parked for want of it are
 // delivered, by a process that ran all along and by one that was started later.
 func TestAnOptionThatIsAddedIsTaken(t *testing.T) {
