@@ -60,10 +60,9 @@ func (w *propertyWatch) look(ctx context.Context) {
 		case errors.As(err, &setup) && setup.UnknownObject:
 			delete(properties, object)
 		default:
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, hubspot.ErrStopping) {
 				w.r.log.Info("properties_not_read", "object", object, "error", err)
 			}
-			return
 		}
 	}
 	w.found.properties = properties

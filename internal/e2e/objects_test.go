@@ -91,3 +91,54 @@ tables:
 		})
 	}
 }
+
+// TestAScopeThatIsTakenAway pauses the calls of its object, named, and of no other;
+// what waits is delivered once it is granted again.
+func TestAScopeThatIsTakenAway(t *testing.T) {
+	t.Parallel()
+	limits := hubspotsim.Unthrottled()
+	w := newWorldOn(t, pgtest.Shared(t), `CREATE TABLE things (id bigint PRIMARY KEY, name text NOT NULL)`, `
+version: 1
+tables:
+  things:
+    - match: {account_id: id}
+      properties: {name: name}
+    - object: deals
+      match: {deal_no: id}
+      properties: {dealname: name}
+`, hubspotsim.Options{Limits: &limits, Properties: map[string][]hubspotsim.Property{
+		"companies": {hubspotsim.Unique("account_id")}, "deals": {hubspotsim.Unique("deal_no")},
+	}})
+	w.seed(1)
+	if _, err := w.portal.Seed("deals", map[string]string{"deal_no": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	url := w.listening()
+	p := w.start()
+	w.exec(`INSERT INTO things VALUES (1, 'One')`)
+	w.arrives(p, 1, "name=One")
+	w.portal.AddToken(hubspotsim.Token{Value: hubspotsim.DefaultToken, Scopes: []string{
+		"crm.objects.companies.read", "crm.objects.deals.read", "crm.objects.deals.write", "crm.schemas.companies.read", "crm.schemas.deals.read",
+	}})
+	w.exec(`UPDATE things SET name = 'Two'`)
+	eventually(t, patience, func() string {
+		p.alive()
+		if r, _ := w.portal.Find("deals", "deal_no", "1"); r.Properties["dealname"] != "Two" {
+			return "the deal is " + r.Properties["dealname"]
+		}
+		_, body, err := get(t.Context(), url+"/api/status")
+		if !strings.Contains(body, "crm.objects.companies.write") {
+			return "the status does not name the scope" + errText(err)
+		}
+		return ""
+	})
+	if why := w.lacks(1, "name=One"); why != "" {
+		t.Error(why)
+	}
+	w.portal.AddToken(hubspotsim.Token{Value: hubspotsim.DefaultToken})
+	w.arrives(p, 1, "name=Two")
+	w.settles(p)
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
