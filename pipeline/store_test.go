@@ -84,7 +84,8 @@ func (b *book) call(ctx context.Context, what string, do func() error) error {
 	defer b.mu.Unlock()
 	if err != nil {
 		// Perhaps the COMMIT was under way when the caller went.
-		if b.dice.chance(0.5) {
+		fails := b.onCall != nil && b.onCall(b.process, what) == callFate{err: errNetwork}
+		if !fails && b.dice.chance(0.5) {
 			_ = do()
 			b.trace.add("%s %s: done, not heard", b.name, what)
 		}
