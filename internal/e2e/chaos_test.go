@@ -556,10 +556,11 @@ func (c *chaos) differs() string {
 	rows, _ := conn.Query(c.Context(), `SELECT email, 'person_note', note FROM people WHERE email LIKE 'p%'
 		UNION ALL SELECT email, 'v_people', v::text FROM people WHERE email LIKE 'p%'
 		UNION ALL SELECT email, 'person_plan', plan FROM people WHERE plan <> '`+chaosBad+`'`)
-	var key, property, value, wrong string
+	var key, property, value, wrong, asked string
 	_, err = pgx.ForEachRow(rows, []any{&key, &property, &value}, func() error {
 		if got := holds[key][property]; got != value {
 			wrong = fmt.Sprintf("person %s: %s is %.60q in the CRM, %.60q in the database", key, property, got, value)
+			asked = key
 		}
 		return nil
 	})
@@ -567,7 +568,7 @@ func (c *chaos) differs() string {
 		return err.Error()
 	}
 	if wrong != "" {
-		return wrong
+		return wrong + "\n" + c.whereabouts(asked)
 	}
 	got, err := texts(conn, `SELECT s.table_name || ' ' || convert_from(l.row_key, 'UTF8') || ' ' || coalesce(p.name, '-')
 		FROM pgcrm.letter l JOIN pgcrm.source s ON s.id = l.source LEFT JOIN pgcrm.property p ON p.target = l.target AND p.id = l.property`)
@@ -583,6 +584,42 @@ func (c *chaos) differs() string {
 		return fmt.Sprintf("parked: %q\nrefused: %q", got, want)
 	}
 	return ""
+}
+
+// whereabouts lists the writes of the records that ever had the key, and of those
+// of the row that has it now.
+func (c *chaos) whereabouts(key string) string {
+	var row string
+	if conn, err := pgx.Connect(c.Context(), c.url); err == nil {
+		_ = conn.QueryRow(c.Context(), "SELECT split_part(note, ' ', 1) FROM people WHERE email = $1", key).Scan(&row)
+		_ = conn.Close(c.Context())
+	}
+	ids := map[string]bool{}
+	each := func(do func(e hubspotsim.Entry)) {
+		for _, e := range c.portal.Journal(0) {
+			do(e)
+		}
+	}
+	each(func(e hubspotsim.Entry) {
+		for _, p := range e.Properties {
+			if p.Name == "person_key" && p.Value == key || row != "" && p.Name == "person_note" && strings.HasPrefix(p.Value, row+" ") {
+				ids[e.ID] = true
+			}
+		}
+	})
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s has the key %s; writes:\n", row, key)
+	each(func(e hubspotsim.Entry) {
+		if !ids[e.ID] {
+			return
+		}
+		fmt.Fprintf(&b, "%s %s by %s=%s late=%v", e.Time.Format("15:04:05.000"), e.ID, e.By, e.Key, e.Late)
+		for _, v := range e.Properties {
+			fmt.Fprintf(&b, " %s=%.12q", v.Name, v.Value)
+		}
+		b.WriteByte('\n')
+	})
+	return b.String()
 }
 
 func texts(conn *pgx.Conn, sql string) ([]string, error) {
