@@ -23,6 +23,8 @@ type attempt struct {
 	lagging bool
 	// redone is set where the version may have been sent before.
 	redone bool
+	// astray is the key of the row whose record has this one's key by a late request.
+	astray string
 	// misses is set where the key is another record's by now, which is none of the
 	// version's business.
 	misses bool
@@ -116,6 +118,9 @@ func (a *attempt) job() sink.Job {
 	case e.Doubt&sink.Rekeyed != 0 && j.CRMID != "":
 		j.RenameTo = e.Key
 	}
+	if j.RenameTo != "" && a.LateWindow > 0 {
+		j.Yields = a.yields
+	}
 	return j
 }
 
@@ -126,7 +131,7 @@ func (a *attempt) outcome(v sink.Verdict) outcome {
 		return a.archived(v)
 	}
 	o := outcome{
-		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused),
+		entry: e, answered: a.Now(), letters: a.refusals(a.diff.Refused), astray: a.astray,
 		// Where somebody has sent it before and did not stop cleanly, too.
 		late: v.Unanswered || a.sentBefore(),
 		// Of a record that was never delivered, what the change leaves out is missing.

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"maps"
+	"strings"
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
@@ -105,5 +107,23 @@ func (s *session) keysOfRecords(ctx context.Context, target *change.Target, ids 
 		known, err = s.Ledger.KeysOfRecords(ctx, target, list)
 		return err
 	})
+	// What stands for a key that is too long tells nothing.
+	maps.DeleteFunc(known, func(_, key string) bool { return strings.HasPrefix(key, "\x00") })
 	return known, err
+}
+
+// yields reports whether the record that has the attempt's key takes the row. One
+// that the ledger knows under another key is some other row's, and has this one by a
+// late request: it is put right first, and the rename done again.
+func (a *attempt) yields(ctx context.Context, id string) (bool, error) {
+	known, err := a.keysOfRecords(ctx, a.entry.Source.Target, map[string]string{a.entry.Key: id})
+	if err != nil {
+		return false, err
+	}
+	key, ok := known[id]
+	if !ok || key == a.entry.Key || key == a.entry.OldKey {
+		return true, nil
+	}
+	a.astray = key
+	return false, nil
 }

@@ -191,6 +191,14 @@ func (s *session) settle(ctx context.Context, outcomes []outcome, last bool) err
 			}
 		}
 	}
+	for _, o := range outcomes {
+		if o.astray == "" {
+			continue
+		}
+		for row := range o.entry.Rows {
+			settlement.Doubts = append(settlement.Doubts, ledger.Doubt{Source: row.Source, Row: row.Row, Key: o.astray, Until: o.answered})
+		}
+	}
 	if err := s.requestRereads(ctx, outcomes); err != nil {
 		return err
 	}

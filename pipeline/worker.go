@@ -25,7 +25,9 @@ type outcome struct {
 	// that the stream does not carry.
 	reread bool
 	// late is set where a request without an answer may still change the record.
-	late     bool
+	late bool
+	// astray is the key of a record that must be put right before this one.
+	astray   string
 	sent     change.Props
 	answered time.Time
 }

@@ -72,8 +72,8 @@ func (r *deliveryRun) refusedOne(ctx context.Context, it *deliveryItem, refusal 
 		return false, nil
 	}
 	if it.renaming {
-		if taken, err := r.nameTaken(ctx, it); taken || err != nil {
-			return taken, err
+		if taken, err := r.nameTaken(ctx, it, refusal); taken || err != nil {
+			return taken && it.verdict.Outcome == Undecided, err
 		}
 	}
 	dropped := false
@@ -91,9 +91,9 @@ func (r *deliveryRun) refusedOne(ctx context.Context, it *deliveryItem, refusal 
 }
 
 // nameTaken looks whether a rename was refused because a record has the new
-// match value already. That one then takes the row: as another record, or as the
-// same one that an earlier attempt has renamed.
-func (r *deliveryRun) nameTaken(ctx context.Context, it *deliveryItem) (bool, error) {
+// match value already. That one then takes the row: as another record, if it may,
+// or as the same one that an earlier attempt has renamed.
+func (r *deliveryRun) nameTaken(ctx context.Context, it *deliveryItem, why *hubspot.Error) (bool, error) {
 	found, err := r.crm.BatchRead(ctx, r.target.Object, r.target.Match, []string{it.job.Key, it.job.RenameTo}, nil)
 	var refusal *hubspot.Error
 	switch {
@@ -105,6 +105,16 @@ func (r *deliveryRun) nameTaken(ctx context.Context, it *deliveryItem) (bool, er
 	before, now := &found[0], &found[1]
 	if now.State != hubspot.Written {
 		return false, nil
+	}
+	if it.job.Yields != nil && now.ID != it.job.CRMID {
+		yields, err := it.job.Yields(ctx, now.ID)
+		if err != nil {
+			return false, err
+		}
+		if !yields {
+			r.refuse(it, CategoryConflict, why)
+			return true, nil
+		}
 	}
 	it.verdict.KeyTaken = before.State == hubspot.Written || it.job.CRMID != "" && it.job.CRMID != now.ID
 	if before.State == hubspot.Written && before.ID != now.ID {

@@ -1,6 +1,10 @@
 package sink
 
-import "github.com/pgcrm/pgcrm/change"
+import (
+	"context"
+
+	"github.com/pgcrm/pgcrm/change"
+)
 
 // Job is one version of one record, to be written.
 type Job struct {
@@ -10,6 +14,10 @@ type Job struct {
 	// RenameTo is the match value that the record is to get; empty for none. The
 	// record is addressed by CRMID if that is known, else by Key.
 	RenameTo string
+	// Yields is asked where another record, of that id, has the match value: whether
+	// it takes the job as its own. Else the job is refused as a conflict. Nil says
+	// yes.
+	Yields func(ctx context.Context, id string) (bool, error)
 	// CRMID is the record's id as an earlier answer gave it; empty if unknown. It
 	// tells answers apart and finds merged records; except for a rename the record
 	// is addressed by the match value, since that is what the mapping says.

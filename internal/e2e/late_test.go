@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +153,54 @@ tables:
 	if n := w.portal.Count("companies"); n != 1 {
 		t.Errorf("%d companies", n)
 	}
+}
+
+// TestALateRenameTakesNoKeyForGood: while a late request has given a record a match
+// value that its row had, another row gets that value. Each row keeps its record.
+func TestALateRenameTakesNoKeyForGood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `
+CREATE TABLE accounts (id bigint PRIMARY KEY, code text NOT NULL, name text);
+ALTER TABLE accounts REPLICA IDENTITY FULL;
+INSERT INTO accounts VALUES (1, '1', 'one'), (2, '2', 'two');
+`, `
+version: 1
+tables:
+  accounts:
+    match: {account_id: code}
+    properties: {name: name}
+`, hubspotsim.Unique("account_id")).with("PGCRM_LATE_WINDOW=8s", "PGCRM_FLUSH_INTERVAL=0")
+	w.seed(2)
+	p := w.start()
+	w.streams(p)
+	w.arrives(p, 1, "name=one")
+	w.arrives(p, 2, "name=two")
+	ids := map[string]string{}
+	for _, r := range w.portal.Records("companies") {
+		ids[r.Properties["name"]] = r.ID
+	}
+
+	late := hubspotsim.Fault{Op: "update", Effect: hubspotsim.Late, Delay: hubspotsim.Duration(1500 * time.Millisecond), Times: 1}
+	if err := w.portal.AddFaults(late); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("UPDATE accounts SET code = '5' WHERE id = 1")
+	w.arrives(p, 5, "name=one")
+	w.exec("UPDATE accounts SET code = '6' WHERE id = 1")
+	w.arrives(p, 6, "name=one")
+	w.arrives(p, 5, "name=one") // late
+	w.exec("UPDATE accounts SET code = '5' WHERE id = 2")
+	eventually(t, patience, func() string {
+		p.alive()
+		for code, name := range map[string]string{"6": "one", "5": "two"} {
+			r, ok := w.portal.Find("companies", "account_id", code)
+			if !ok || r.Properties["name"] != name || r.ID != ids[name] {
+				return fmt.Sprintf("under %s there is %v %v, want %s's own record %s", code, r.ID, r.Properties, name, ids[name])
+			}
+		}
+		if letters := w.letters(); len(letters) > 0 {
+			return fmt.Sprintf("parked: %q", letters)
+		}
+		return ""
+	})
 }
