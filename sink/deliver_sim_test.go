@@ -348,6 +348,20 @@ func TestCreateAndRenameAgainstThePortal(t *testing.T) {
 		}
 		rename := row.job(false)
 		rename.RenameTo = "taken"
+		rename.Yields = func(_ context.Context, id string) (bool, error) {
+			if id != taken[0] {
+				t.Errorf("asked about record %s", id)
+			}
+			return false, nil
+		}
+		verdicts, err = d.Deliver(t.Context(), simTarget, []sink.Job{rename})
+		if v := verdicts[0]; err != nil || v.Outcome != sink.Refused || v.Rejection == nil || v.Rejection.Category != sink.CategoryConflict || v.KeyTaken {
+			t.Fatalf("%+v %v", verdicts, err)
+		}
+		if r, _ := portal.Find("companies", "pg_key", "taken"); r.ID != taken[0] || r.Properties["name"] != "other" {
+			t.Fatalf("a record that does not yield has %v", r.Properties)
+		}
+		rename.Yields = func(context.Context, string) (bool, error) { return true, nil }
 		verdicts, err = d.Deliver(t.Context(), simTarget, []sink.Job{rename})
 		if err != nil || verdicts[0].Outcome != sink.Delivered || !verdicts[0].KeyTaken || verdicts[0].CRMID != taken[0] {
 			t.Fatalf("%+v %v", verdicts, err)
