@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgcrm/pgcrm/change"
 	"github.com/pgcrm/pgcrm/ledger"
+	"github.com/pgcrm/pgcrm/sink"
 )
 
 // A rename by the old match value hits whichever record has that value when the
@@ -112,18 +113,26 @@ func (s *session) keysOfRecords(ctx context.Context, target *change.Target, ids 
 	return known, err
 }
 
-// yields reports whether the record that has the attempt's key takes the row. One
-// that the ledger knows under another key is some other row's, and has this one by a
-// late request: it is put right first, and the rename done again.
-func (a *attempt) yields(ctx context.Context, id string) (bool, error) {
-	known, err := a.keysOfRecords(ctx, a.entry.Source.Target, map[string]string{a.entry.Key: id})
+// yields tells what the record does that has the attempt's key. One that the ledger
+// knows under another key is some other row's, and has this one by a late request: it
+// gets its own back.
+func (a *attempt) yields(ctx context.Context, id string) (sink.Yield, error) {
+	target := a.entry.Source.Target
+	known, err := a.keysOfRecords(ctx, target, map[string]string{a.entry.Key: id})
 	if err != nil {
-		return false, err
+		return sink.Stays, err
 	}
 	key, ok := known[id]
 	if !ok || key == a.entry.Key || key == a.entry.OldKey {
-		return true, nil
+		return sink.TakesOver, nil
 	}
-	a.astray = key
-	return false, nil
+	a.astray = key // whatever comes of it, both rows are sent once more
+	verdicts, err := a.Deliverer.Deliver(ctx, target, []sink.Job{{Key: key, RenameTo: key, CRMID: id, Missing: change.Skip}})
+	if err != nil {
+		return sink.Stays, err
+	}
+	if v := verdicts[0]; v.Outcome != sink.Delivered || v.KeyTaken {
+		return sink.Stays, nil
+	}
+	return sink.MadeWay, nil
 }

@@ -18,6 +18,7 @@ type deliveryItem struct {
 	renaming bool
 	upsert   bool
 	tries    int // sent again without being accounted for
+	ways     int // sent again since another record made way
 
 	backward   backward
 	moving     []change.Prop // to be set once they are cleared

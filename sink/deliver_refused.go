@@ -91,8 +91,8 @@ func (r *deliveryRun) refusedOne(ctx context.Context, it *deliveryItem, refusal 
 }
 
 // nameTaken looks whether a rename was refused because a record has the new
-// match value already. That one then takes the row: as another record, if it may,
-// or as the same one that an earlier attempt has renamed.
+// match value already. That one then takes the row: as another record, unless it
+// makes way or stays, or as the same one that an earlier attempt has renamed.
 func (r *deliveryRun) nameTaken(ctx context.Context, it *deliveryItem, why *hubspot.Error) (bool, error) {
 	found, err := r.crm.BatchRead(ctx, r.target.Object, r.target.Match, []string{it.job.Key, it.job.RenameTo}, nil)
 	var refusal *hubspot.Error
@@ -111,7 +111,11 @@ func (r *deliveryRun) nameTaken(ctx context.Context, it *deliveryItem, why *hubs
 		if err != nil {
 			return false, err
 		}
-		if !yields {
+		if yields == MadeWay && it.ways < maxTries {
+			it.ways++
+			return true, nil
+		}
+		if yields != TakesOver {
 			r.refuse(it, CategoryConflict, why)
 			return true, nil
 		}

@@ -348,11 +348,11 @@ func TestCreateAndRenameAgainstThePortal(t *testing.T) {
 		}
 		rename := row.job(false)
 		rename.RenameTo = "taken"
-		rename.Yields = func(_ context.Context, id string) (bool, error) {
+		rename.Yields = func(_ context.Context, id string) (sink.Yield, error) {
 			if id != taken[0] {
 				t.Errorf("asked about record %s", id)
 			}
-			return false, nil
+			return sink.Stays, nil
 		}
 		verdicts, err = d.Deliver(t.Context(), simTarget, []sink.Job{rename})
 		if v := verdicts[0]; err != nil || v.Outcome != sink.Refused || v.Rejection == nil || v.Rejection.Category != sink.CategoryConflict || v.KeyTaken {
@@ -361,10 +361,23 @@ func TestCreateAndRenameAgainstThePortal(t *testing.T) {
 		if r, _ := portal.Find("companies", "pg_key", "taken"); r.ID != taken[0] || r.Properties["name"] != "other" {
 			t.Fatalf("a record that does not yield has %v", r.Properties)
 		}
-		rename.Yields = func(context.Context, string) (bool, error) { return true, nil }
+		rename.Yields = func(context.Context, string) (sink.Yield, error) { return sink.TakesOver, nil }
 		verdicts, err = d.Deliver(t.Context(), simTarget, []sink.Job{rename})
 		if err != nil || verdicts[0].Outcome != sink.Delivered || !verdicts[0].KeyTaken || verdicts[0].CRMID != taken[0] {
 			t.Fatalf("%+v %v", verdicts, err)
+		}
+		asked := 0
+		rename.Yields = func(ctx context.Context, id string) (sink.Yield, error) {
+			asked++
+			_, err := d.Deliver(ctx, simTarget, []sink.Job{{Key: "away", RenameTo: "away", CRMID: id}})
+			return sink.MadeWay, err
+		}
+		verdicts, err = d.Deliver(t.Context(), simTarget, []sink.Job{rename})
+		if err != nil || verdicts[0].Outcome != sink.Delivered || verdicts[0].KeyTaken || verdicts[0].CRMID != record.ID || asked != 1 {
+			t.Fatalf("%+v %v, asked %d times", verdicts, err, asked)
+		}
+		if away, ok := portal.Find("companies", "pg_key", "away"); !ok || away.ID != taken[0] {
+			t.Fatalf("%+v", away)
 		}
 	})
 }

@@ -14,10 +14,9 @@ type Job struct {
 	// RenameTo is the match value that the record is to get; empty for none. The
 	// record is addressed by CRMID if that is known, else by Key.
 	RenameTo string
-	// Yields is asked where another record, of that id, has the match value: whether
-	// it takes the job as its own. Else the job is refused as a conflict. Nil says
-	// yes.
-	Yields func(ctx context.Context, id string) (bool, error)
+	// Yields is asked where another record, of that id, has the match value. Nil is
+	// TakesOver.
+	Yields func(ctx context.Context, id string) (Yield, error)
 	// CRMID is the record's id as an earlier answer gave it; empty if unknown. It
 	// tells answers apart and finds merged records; except for a rename the record
 	// is addressed by the match value, since that is what the mapping says.
@@ -34,6 +33,19 @@ type Job struct {
 	// HubSpot keeps another value, they are cleared, then set in a later call.
 	Backward []int
 }
+
+// Yield is what a record does that has the match value of a rename.
+type Yield uint8
+
+// What it does.
+const (
+	// TakesOver: it is written in the place of the one to be renamed.
+	TakesOver Yield = iota
+	// MadeWay: it has the match value no longer, and the rename is tried again.
+	MadeWay
+	// Stays: the job is refused as a conflict.
+	Stays
+)
 
 // Outcome is what became of a job.
 type Outcome uint8
