@@ -9,9 +9,10 @@ import (
 )
 
 // unfit are the mappings that wait because their table does not fit them: a
-// column is missing, say; or the CRM's properties do not: see withhold. The stream is read on all the same. What it says of
-// such a table is left out and owed: a load of the table is in the ledger before
-// the checkpoint can pass the first change that was left out.
+// column is missing, say; or the CRM's properties do not, see putOff. The stream is
+// read on all the same. What it says of such a table is left out and owed: a load of
+// the table is in the ledger before the checkpoint can pass the first change that
+// was left out.
 //
 // A load pays for a change if it reads the row after it. So one load is enough
 // until it has begun, which is when its first chunk was read; what is left out

@@ -18,16 +18,7 @@ func TestAMissingRecordGetsWhatTwoTablesSay(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, goneSchema+`
 CREATE TABLE usage (id bigint PRIMARY KEY, account_id bigint NOT NULL, notes text);
-`, `
-version: 1
-tables:
-  accounts:
-    match: {account_id: id}
-    properties: {name: name}
-  usage:
-    match: {account_id: account_id}
-    properties: {account_notes: notes}
-`, hubspotsim.Unique("account_id"), hubspotsim.Text("account_notes")).with("PGCRM_FLUSH_INTERVAL=0", "PGCRM_RECHECK_MISSING=1s")
+`, twoTables, hubspotsim.Unique("account_id"), hubspotsim.Text("account_notes")).with("PGCRM_FLUSH_INTERVAL=0", "PGCRM_RECHECK_MISSING=1s")
 			if name == "retried" {
 				w = w.with("PGCRM_RECHECK_MISSING=1h")
 			}
